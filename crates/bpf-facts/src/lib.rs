@@ -1,0 +1,23 @@
+//! What the kernel promises, as data: helpers, program types, contexts, map types, features, limits.
+//!
+//! No dependency on other crates of ours, no I/O, no logic beyond look-up. Nobody else writes a helper number, a
+//! context offset or a "since 5.8". Sources: the UAPI headers (`include/uapi/linux/bpf.h`, `perf_event.h`), the
+//! kernel's documentation, and probing real kernels.
+
+mod contexts;
+mod features;
+mod helpers;
+mod maps;
+mod profile;
+mod progs;
+mod version;
+
+pub use contexts::{Arch, CtxField, CtxFieldKind, CtxLayout, ctx_layout, pt_regs};
+pub use features::{FEATURES, Feature, FeatureDef};
+pub use helpers::{
+    Arg, HELPERS, HelperDef, HelperFlags, HelperId, MemAccess, Ret, TRACING, helper, helper_by_name,
+};
+pub use maps::{MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, SizeRule, map_type};
+pub use profile::{KernelProfile, Limits, Unsupported};
+pub use progs::{AttachType, PROG_TYPES, ProgSet, ProgType, ProgTypeDef, prog_type};
+pub use version::V;

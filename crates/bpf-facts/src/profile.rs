@@ -1,0 +1,128 @@
+//! A kernel as a value: what the compiler and the verifier simulation are told to assume.
+
+use crate::contexts::Arch;
+use crate::features::{FEATURES, Feature};
+use crate::helpers::{HelperDef, HelperId, helper};
+use crate::progs::ProgType;
+use crate::version::V;
+use std::fmt;
+
+/// Limits of the verifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of stack, over all frames.
+    pub stack: u32,
+    /// Instructions of one program, as loaded by a privileged process.
+    pub insns: u32,
+    /// Instructions the verifier is willing to process.
+    pub processed: u32,
+    /// Jumps that may be pending at once.
+    pub jumps: u32,
+    /// Nested calls.
+    pub frames: u8,
+}
+
+/// What a kernel of one version on one architecture can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelProfile {
+    /// Version.
+    pub version: V,
+    /// Architecture.
+    pub arch: Arch,
+    /// Limits.
+    pub limits: Limits,
+    features: u64,
+}
+
+/// Something the kernel lacks, and the version that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// What is missing.
+    pub what: String,
+    /// First version that has it; `None` where no version does (a helper in the wrong program type).
+    pub since: Option<V>,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.since {
+            Some(since) => write!(f, "{} needs Linux {since} or later", self.what),
+            None => write!(f, "{}", self.what),
+        }
+    }
+}
+
+impl std::error::Error for Unsupported {}
+
+impl KernelProfile {
+    /// The profile of `version`, from the `since` columns.
+    pub fn of(version: V, arch: Arch) -> Self {
+        let features = FEATURES
+            .iter()
+            .filter(|def| def.since <= version)
+            .fold(0, |bits, def| bits | 1 << def.feature as u64);
+        let limits = Limits { stack: 512, insns: 1_000_000, processed: 1_000_000, jumps: 8192, frames: 8 };
+        Self { version, arch, limits, features }
+    }
+
+    /// The profile of a named version on x86-64: `5.10`, `6.1`, `6.18.44`.
+    pub fn named(version: &str) -> Option<Self> {
+        V::parse(version).map(|v| Self::of(v, Arch::X86_64))
+    }
+
+    /// Whether it has `feature`.
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features & (1 << feature as u64) != 0
+    }
+
+    /// Overrides the table, as probing a real kernel found.
+    pub fn set(&mut self, feature: Feature, has: bool) {
+        self.features = self.features & !(1 << feature as u64) | u64::from(has) << feature as u64;
+    }
+
+    /// `Ok` if it has `feature`.
+    ///
+    /// # Errors
+    /// Names the feature and the version that has it.
+    pub fn require(&self, feature: Feature) -> Result<(), Unsupported> {
+        if self.has(feature) {
+            return Ok(());
+        }
+        Err(Unsupported { what: feature.def().name.to_string(), since: Some(feature.def().since) })
+    }
+
+    /// The helper `id`, if programs of type `prog` may call it here.
+    ///
+    /// # Errors
+    /// Says that the kernel is too old for it, or that the program type may not call it.
+    pub fn helper(&self, id: HelperId, prog: ProgType) -> Result<&'static HelperDef, Unsupported> {
+        let Some(def) = helper(id) else {
+            return Err(Unsupported { what: format!("unknown helper {}", id.0), since: None });
+        };
+        if def.since > self.version {
+            return Err(Unsupported { what: format!("helper {}", def.name), since: Some(def.since) });
+        }
+        if !def.progs.contains(prog) {
+            return Err(Unsupported {
+                what: format!("helper {} is not for programs of this type", def.name),
+                since: None,
+            });
+        }
+        Ok(def)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_grow_with_the_version() {
+        let versions = [V(5, 4), V(5, 10), V(5, 15), V(6, 1), V(6, 6), V(6, 12), V(6, 18), V(7, 3)];
+        for pair in versions.windows(2) {
+            let (old, new) =
+                (KernelProfile::of(pair[0], Arch::X86_64), KernelProfile::of(pair[1], Arch::X86_64));
+            assert_eq!(old.features & !new.features, 0, "{} to {}", pair[0], pair[1]);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! SSA IR, passes, selection, register allocation, emission of eBPF.

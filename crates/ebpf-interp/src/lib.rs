@@ -1,0 +1,1 @@
+//! An interpreter for eBPF and a simulated kernel for tests.

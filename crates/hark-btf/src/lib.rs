@@ -1,0 +1,1 @@
+//! BTF: read, query, write.

@@ -1,0 +1,1 @@
+//! The language: names, types, builtins, probes, lowering to IR.

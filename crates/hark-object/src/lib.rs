@@ -1,0 +1,1 @@
+//! What a compiled script is: programs, maps, events, value layouts.

@@ -1,0 +1,1 @@
+//! Loads an object, runs the event loop, prints maps and events.

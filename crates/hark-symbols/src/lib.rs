@@ -1,0 +1,1 @@
+//! ELF symbols, USDT notes, kallsyms, /proc maps.

@@ -1,0 +1,1 @@
+//! Golden harness, generators, oracles.

@@ -1,0 +1,1 @@
+//! Expands a probe spec to attach points and attaches programs to them.

@@ -1,0 +1,1 @@
+//! Abstract interpretation of eBPF: what the kernel's verifier would say.

@@ -1,0 +1,1 @@
+//! Golden, conformance, kernel and tidy tests live in this package.

@@ -1,0 +1,2 @@
+//! Set-up, guests, kernels, benchmarks.
+fn main() {}
