@@ -42,6 +42,19 @@ pub enum MapType {
     Arena = 33,
 }
 
+impl MapType {
+    /// Whether user space reads and writes one value per possible CPU, each rounded up to 8 bytes.
+    pub const fn per_cpu(self) -> bool {
+        matches!(
+            self,
+            MapType::PercpuHash
+                | MapType::PercpuArray
+                | MapType::LruPercpuHash
+                | MapType::PercpuCgroupStorage
+        )
+    }
+}
+
 /// What a key or value size may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SizeRule {

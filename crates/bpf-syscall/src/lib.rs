@@ -1,1 +1,24 @@
-//! The only door to the kernel: bpf(2), perf_event_open(2), rings, waiting.
+//! The only door to the kernel: bpf(2), perf_event_open(2), rings, waiting, and the few facts about the host that
+//! no file tells.
+//!
+//! Everything above is written against [`Kernel`]; [`LinuxKernel`] is the running one. Unsafe code stays in four
+//! files: `raw` (system calls), `ring` (shared memory), `child` (fork), `local_time` (libc's calendar).
+
+mod errno;
+mod fd;
+mod kernel;
+pub mod limits;
+mod load;
+mod perf;
+
+pub use errno::{Errno, Result, SysError};
+pub use fd::{BtfFd, LinkFd, MapFd, MapShape, PerfFd, ProgFd};
+pub use kernel::{
+    BatchOp, BatchRead, BtfInfo, IdKind, Kernel, KprobeTargets, LinkCreate, MapBtf, MapCreate, MultiFlavour,
+    ProgInfo, Records, TestRun, TestRunResult, UpdateMode,
+};
+pub use load::{
+    AttachTarget, Decisive, FuncInfo, LineInfo, LoadError, Loaded, LogLevel, PROG_SLEEPABLE, ProgBtf,
+    ProgLoad, VerifierLog,
+};
+pub use perf::{KprobeAt, PerfEvent, PerfKind, PerfTarget, Sampling};
