@@ -1,1 +1,11 @@
-//! SSA IR, passes, selection, register allocation, emission of eBPF.
+//! Turns SSA functions into bytecode that the kernel's verifier accepts.
+//!
+//! ```text
+//! ir::Function ── opt ──▶ ir::Function ── isel ──▶ mir::Function ── regalloc ──▶ Allocation ── emit ──▶ Program
+//!      │ validate                                                      │ check
+//! ```
+//!
+//! The crate knows a machine, not a language: source positions pass through as opaque [`ebpf_asm::SrcLoc`]s. The
+//! IR is *validated*, the allocation is *checked*, bytecode is *verified* (by another crate).
+
+pub mod ir;
