@@ -45,8 +45,13 @@ impl Builder {
 
     /// The finished function. Every block must be sealed and terminated; a block that was never terminated returns 0.
     pub fn finish(mut self) -> Function {
-        let open: Vec<Block> =
-            self.func.blocks.entries().filter(|(_, b)| b.term == Terminator::None).map(|(id, _)| id).collect();
+        let open: Vec<Block> = self
+            .func
+            .blocks
+            .entries()
+            .filter(|(_, b)| b.term == Terminator::None)
+            .map(|(id, _)| id)
+            .collect();
         for block in open {
             self.block = block;
             let zero = self.iconst(0);

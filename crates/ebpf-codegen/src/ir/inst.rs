@@ -323,7 +323,9 @@ impl InstData {
                 *b = f(*b);
                 *c = f(*c);
             }
-            InstData::Load { ptr, .. } | InstData::LoadPtr { ptr, .. } | InstData::MemZero { ptr, .. } => *ptr = f(*ptr),
+            InstData::Load { ptr, .. } | InstData::LoadPtr { ptr, .. } | InstData::MemZero { ptr, .. } => {
+                *ptr = f(*ptr)
+            }
             InstData::Store { value, ptr, .. } | InstData::Atomic { value, ptr, .. } => {
                 *value = f(*value);
                 *ptr = f(*ptr);
@@ -332,7 +334,9 @@ impl InstData {
                 *dst = f(*dst);
                 *src = f(*src);
             }
-            InstData::CallHelper(_, args) | InstData::CallFunc(_, args) | InstData::CallKfunc { args, .. } => {
+            InstData::CallHelper(_, args)
+            | InstData::CallFunc(_, args)
+            | InstData::CallKfunc { args, .. } => {
                 for arg in args {
                     *arg = f(*arg);
                 }

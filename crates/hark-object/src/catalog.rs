@@ -1,0 +1,129 @@
+//! What the host offers to attach to. The compiler asks it for layouts and names, attaching for addresses.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A traceable kernel function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelFunction {
+    /// Name.
+    pub name: String,
+    /// Module; `None` for the kernel itself.
+    pub module: Option<String>,
+}
+
+/// A function symbol of a binary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserFunction {
+    /// Name as in the symbol table.
+    pub name: String,
+    /// Virtual address in the file.
+    pub addr: u64,
+    /// Bytes; 0 if unknown.
+    pub size: u64,
+    /// Offset in the file: what a uprobe needs.
+    pub offset: u64,
+}
+
+/// Why the catalogue has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogError {
+    /// What was asked for and what stands in the way, lower case.
+    pub message: String,
+    /// What would help.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for CatalogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CatalogError {}
+
+/// The host's probes. Every answer is read lazily and kept, so that a script pays only for what it uses.
+pub trait Catalog {
+    /// `(category, event)` of all tracepoints, sorted.
+    ///
+    /// # Errors
+    /// If tracefs cannot be read.
+    fn tracepoints(&self) -> Result<Arc<[(String, String)]>, CatalogError>;
+
+    /// The text of `events/CATEGORY/EVENT/format`; `None` if there is no such tracepoint.
+    ///
+    /// # Errors
+    /// If tracefs cannot be read.
+    fn tracepoint_format(&self, category: &str, event: &str) -> Result<Option<String>, CatalogError>;
+
+    /// Traceable kernel functions, sorted by name.
+    ///
+    /// # Errors
+    /// If neither tracefs nor kallsyms can be read.
+    fn kernel_functions(&self) -> Result<Arc<[KernelFunction]>, CatalogError>;
+
+    /// The address of a kernel symbol.
+    ///
+    /// # Errors
+    /// If kallsyms cannot be read or hides addresses.
+    fn kernel_symbol(&self, name: &str) -> Result<Option<u64>, CatalogError>;
+
+    /// The files that a path, library name, command or pattern stands for, sorted.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn binaries(&self, spec: &str) -> Result<Vec<String>, CatalogError>;
+
+    /// Function symbols of a binary, sorted by name.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no ELF file.
+    fn user_functions(&self, path: &str) -> Result<Arc<[UserFunction]>, CatalogError>;
+
+    /// USDT probes of a binary as `(provider, name)`, sorted.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no ELF file.
+    fn usdt_probes(&self, path: &str) -> Result<Arc<[(String, String)]>, CatalogError>;
+
+    /// The id of the cgroup (version 2) at `path`.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn cgroup_id(&self, path: &str) -> Result<u64, CatalogError>;
+}
+
+/// A host that offers nothing: for pure compilation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EmptyCatalog;
+
+fn nothing(what: &str) -> CatalogError {
+    CatalogError { message: format!("{what}: no host to ask"), help: None }
+}
+
+impl Catalog for EmptyCatalog {
+    fn tracepoints(&self) -> Result<Arc<[(String, String)]>, CatalogError> {
+        Ok(Arc::new([]))
+    }
+    fn tracepoint_format(&self, _: &str, _: &str) -> Result<Option<String>, CatalogError> {
+        Ok(None)
+    }
+    fn kernel_functions(&self) -> Result<Arc<[KernelFunction]>, CatalogError> {
+        Ok(Arc::new([]))
+    }
+    fn kernel_symbol(&self, _: &str) -> Result<Option<u64>, CatalogError> {
+        Ok(None)
+    }
+    fn binaries(&self, spec: &str) -> Result<Vec<String>, CatalogError> {
+        Err(nothing(spec))
+    }
+    fn user_functions(&self, path: &str) -> Result<Arc<[UserFunction]>, CatalogError> {
+        Err(nothing(path))
+    }
+    fn usdt_probes(&self, path: &str) -> Result<Arc<[(String, String)]>, CatalogError> {
+        Err(nothing(path))
+    }
+    fn cgroup_id(&self, path: &str) -> Result<u64, CatalogError> {
+        Err(nothing(path))
+    }
+}
