@@ -1,1 +1,11 @@
-//! Golden harness, generators, oracles.
+//! How hark is tested: case files, the golden harness, the runner of cases on a real kernel.
+//!
+//! A test is data: one case is one file that holds the input, where it makes sense, and what must come out
+//! ([`case`]). Golden cases look at what the compiler makes of the input ([`golden`]); run cases start the `hark`
+//! binary on a kernel and look at what it prints ([`run`]).
+
+pub mod case;
+pub mod golden;
+pub mod pattern;
+pub mod run;
+pub mod value;
