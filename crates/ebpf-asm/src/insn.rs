@@ -312,6 +312,39 @@ pub enum Insn {
         /// Operand.
         src: Reg,
     },
+    /// `dst = load_acquire((size *)(base + off))` (since 6.15).
+    LoadAcquire {
+        /// Access size.
+        size: Size,
+        /// Destination.
+        dst: Reg,
+        /// Address.
+        base: Reg,
+        /// Added to the address.
+        off: i16,
+    },
+    /// `store_release((size *)(base + off), src)` (since 6.15).
+    StoreRelease {
+        /// Access size.
+        size: Size,
+        /// Address.
+        base: Reg,
+        /// Added to the address.
+        off: i16,
+        /// What is stored.
+        src: Reg,
+    },
+    /// `dst = addr_space_cast(src, to, from)`: a pointer between the kernel's and an arena's address space (since 6.9).
+    CastAddrSpace {
+        /// Destination.
+        dst: Reg,
+        /// Source.
+        src: Reg,
+        /// Address space of the result: 0 is the kernel's, 1 the arena's.
+        to: u16,
+        /// Address space of the operand.
+        from: u16,
+    },
     /// Packet load of classic BPF into `R0`; clobbers `R1`–`R5`, reads the context in `R6`.
     LoadPacket {
         /// `B`, `H` or `W`.
@@ -355,6 +388,40 @@ pub enum Insn {
     Call(Callee),
     /// Return `R0`.
     Exit,
+}
+
+impl Insn {
+    /// Slots it takes when encoded: 2 for `LoadImm64`, else 1.
+    pub const fn slots(&self) -> u32 {
+        match self {
+            Insn::LoadImm64 { .. } => 2,
+            _ => 1,
+        }
+    }
+
+    /// The instruction it refers to: of a jump, a local call or the address of a subprogram.
+    pub const fn target(&self) -> Option<Target> {
+        match *self {
+            Insn::Jump { to }
+            | Insn::JumpIf { to, .. }
+            | Insn::MayGoto { to }
+            | Insn::Call(Callee::Local(to))
+            | Insn::LoadImm64 { imm: Imm64::Func(to), .. } => Some(to),
+            _ => None,
+        }
+    }
+
+    /// Where [`target`](Self::target) is kept, to change it.
+    pub const fn target_mut(&mut self) -> Option<&mut Target> {
+        match self {
+            Insn::Jump { to }
+            | Insn::JumpIf { to, .. }
+            | Insn::MayGoto { to }
+            | Insn::Call(Callee::Local(to))
+            | Insn::LoadImm64 { imm: Imm64::Func(to), .. } => Some(to),
+            _ => None,
+        }
+    }
 }
 
 /// An opaque source position: the compiler knows what it stands for.
