@@ -68,13 +68,13 @@ pub enum EventKind {
         /// Values are divided by it.
         div: Option<Field>,
     },
-    /// `print(@m[k])`
+    /// `print(@m[k])`. If the map's value is an aggregation, `value` takes no part: the runtime reads the map.
     PrintMapValue {
         /// Which.
         map: MapRef,
         /// The key.
         key: Field,
-        /// The value.
+        /// The value; of no size for aggregations.
         value: Field,
     },
     /// `clear(@m)`

@@ -7,18 +7,26 @@
 pub mod agg;
 mod catalog;
 mod config;
+mod dump;
 mod event;
 mod format;
+mod loss;
 mod map;
 mod object;
 mod probe;
+mod run_info;
 mod ty;
 
 pub use catalog::{Catalog, CatalogError, EmptyCatalog, KernelFunction, UserFunction};
-pub use config::{CONFIG_KEYS, Config, ConfigKey, ConfigType, MissingProbes, StackMode};
+pub use config::{
+    CONFIG_KEYS, Config, ConfigError, ConfigKey, ConfigType, MissingProbes, StackMode, config_key,
+};
+pub use dump::{dump_maps, dump_object};
 pub use event::{EVENT_HEADER, EventDef, EventKind, Field, Severity, TextFormat};
 pub use format::{Conv, ConvKind, Format, FormatError, Length, Piece};
+pub use loss::Loss;
 pub use map::{MapDef, MapRole, UserMap};
 pub use object::{BtfTarget, Object, ProbeDef, ProgramDef};
 pub use probe::{ProbeSpec, UserLocation};
+pub use run_info::{RUN_INFO_SIZE, RunField};
 pub use ty::{Clock, EnumTy, Layout, Member, RecordField, StructTy, Ty};

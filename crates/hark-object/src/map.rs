@@ -31,14 +31,22 @@ pub enum MapRole {
     Events,
     /// Per-CPU memory of programs.
     Scratch,
-    /// `u64` counters of losses; per-CPU array.
+    /// `u64` counters of losses; per-CPU array. See [`crate::Loss`].
     Losses,
+    /// Control events that found the ring buffer full: an array of one value, a `u64` for every event of the
+    /// object. Programs add 1 to the word of a `clear`, `zero` or `print(@m)` without fields; of `exit` they set it
+    /// to 1 + the code (as `u32`). The runtime looks after each batch of records and does what is new.
+    Pending,
+    /// What is known only when the run begins: an array of one value of [`crate::RUN_INFO_SIZE`] bytes. See
+    /// [`crate::RunField`].
+    RunInfo,
     /// Initialised read-only data of programs: an array of one value.
     Data(Vec<u8>),
 }
 
 /// A map of the script.
 ///
+/// The value of an aggregation is merged over CPUs if the map's type is per-CPU, and taken as it is if not.
 /// Without a key it is an array of one value: the value in its layout, and behind it, at the next multiple of 8, a
 /// `u64` that is 1 once the map has been assigned. With a key it is a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]

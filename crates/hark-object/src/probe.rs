@@ -1,5 +1,7 @@
 //! What a program is attached to, as the script says it: patterns are not expanded yet.
 
+use std::fmt;
+
 /// A probe as the script says it. Names may hold `*` and `?` where the kind allows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeSpec {
@@ -138,4 +140,91 @@ pub enum UserLocation {
         /// Column, from 1, if given.
         column: Option<u32>,
     },
+}
+
+/// Its full name, as `probe` shows it in the language.
+impl fmt::Display for ProbeSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let module = |module: &Option<String>| module.as_ref().map(|m| format!("{m}:")).unwrap_or_default();
+        let plus = |offset: &u64| if *offset == 0 { String::new() } else { format!("+{offset}") };
+        match self {
+            ProbeSpec::Begin => f.write_str("begin"),
+            ProbeSpec::End => f.write_str("end"),
+            ProbeSpec::SelfSignal { signal: 10 } => f.write_str("self:signal:SIGUSR1"),
+            ProbeSpec::SelfSignal { signal } => write!(f, "self:signal:{signal}"),
+            ProbeSpec::Test(name) => write!(f, "test:{name}"),
+            ProbeSpec::Bench(name) => write!(f, "bench:{name}"),
+            ProbeSpec::Interval { period_ns } => write!(f, "interval:{}", period(*period_ns)),
+            ProbeSpec::Profile { hz: 0, period_ns } => write!(f, "profile:{}", period(*period_ns)),
+            ProbeSpec::Profile { hz, .. } => write!(f, "profile:hz:{hz}"),
+            ProbeSpec::Kprobe { module: m, func, offset, ret } => {
+                write!(f, "k{}probe:{}{func}{}", if *ret { "ret" } else { "" }, module(m), plus(offset))
+            }
+            ProbeSpec::KprobeAddr { addr } => write!(f, "kprobe:{addr:#x}"),
+            ProbeSpec::Fentry { module: m, func, exit } => {
+                write!(f, "f{}:{}{func}", if *exit { "exit" } else { "entry" }, module(m))
+            }
+            ProbeSpec::Tracepoint { category, event } => write!(f, "tracepoint:{category}:{event}"),
+            ProbeSpec::RawTracepoint { event } => write!(f, "rawtracepoint:{event}"),
+            ProbeSpec::Uprobe { binary, at, ret } => {
+                write!(f, "u{}probe:{binary}", if *ret { "ret" } else { "" })?;
+                match at {
+                    UserLocation::Symbol { name, offset, cpp } => {
+                        write!(f, ":{}{name}{}", if *cpp { "cpp:" } else { "" }, plus(offset))
+                    }
+                    UserLocation::Address(addr) => write!(f, ":{addr:#x}"),
+                    UserLocation::Line { file, line, column } => {
+                        write!(f, "@{file}:{line}")?;
+                        column.map_or(Ok(()), |column| write!(f, ":{column}"))
+                    }
+                }
+            }
+            ProbeSpec::Usdt { binary, provider, name } => {
+                write!(f, "usdt:{binary}:{}{name}", module(provider))
+            }
+            ProbeSpec::Software { event, count } => write!(f, "software:{event}:{count}"),
+            ProbeSpec::Hardware { event, count } => write!(f, "hardware:{event}:{count}"),
+            ProbeSpec::Watchpoint { addr, len, mode } => write!(f, "watchpoint:{addr:#x}:{len}:{mode}"),
+            ProbeSpec::Iter { name, pin } => {
+                write!(f, "iter:{name}")?;
+                pin.as_ref().map_or(Ok(()), |pin| write!(f, ":{pin}"))
+            }
+        }
+    }
+}
+
+/// A period in the largest unit that it is a multiple of.
+fn period(ns: u64) -> String {
+    for (unit, size) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000)] {
+        if ns > 0 && ns.is_multiple_of(size) {
+            return format!("{unit}:{}", ns / size);
+        }
+    }
+    format!("{ns}ns")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_have_their_names() {
+        let at = UserLocation::Symbol { name: "f".into(), offset: 4, cpp: false };
+        for (spec, name) in [
+            (ProbeSpec::Begin, "begin"),
+            (ProbeSpec::Interval { period_ns: 5_000_000 }, "interval:ms:5"),
+            (ProbeSpec::Profile { period_ns: 0, hz: 99 }, "profile:hz:99"),
+            (
+                ProbeSpec::Kprobe { module: Some("ext4".into()), func: "x*".into(), offset: 0, ret: true },
+                "kretprobe:ext4:x*",
+            ),
+            (ProbeSpec::Uprobe { binary: "/bin/sh".into(), at, ret: false }, "uprobe:/bin/sh:f+4"),
+            (
+                ProbeSpec::Usdt { binary: "b".into(), provider: Some("p".into()), name: "n".into() },
+                "usdt:b:p:n",
+            ),
+        ] {
+            assert_eq!(spec.to_string(), name);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::agg::Agg;
 use crate::config::StackMode;
+use std::fmt;
 use std::sync::Arc;
 
 /// Size and alignment in bytes.
@@ -192,8 +193,8 @@ impl Ty {
             Ty::Tuple(members) => tuple_layout(members.iter()),
             Ty::Record(fields) => tuple_layout(fields.iter().map(|f| &f.ty)),
             Ty::Struct(s) => exactly(s.size, s.align),
-            Ty::KStack { depth, .. } => exactly(8 + 8 * depth, 8),
-            Ty::UStack { depth, .. } => exactly(16 + 8 * depth, 8),
+            Ty::KStack { depth, .. } => exactly(depth.saturating_mul(8).saturating_add(8), 8),
+            Ty::UStack { depth, .. } => exactly(depth.saturating_mul(8).saturating_add(16), 8),
             Ty::Inet => exactly(20, 4),
             Ty::Mac => exactly(6, 1),
             Ty::Agg(agg) => exactly(agg.size(), 8),
@@ -230,6 +231,59 @@ fn tuple_layout<'a>(members: impl Iterator<Item = &'a Ty>) -> Layout {
     Layout { size: size.checked_next_multiple_of(align).unwrap_or(u32::MAX), align }
 }
 
+/// As the language spells it: `int64`, `string[16]`, `(int32, string[8])`, `struct task_struct`.
+impl fmt::Display for Ty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, open: &str, items: Vec<String>, close: &str| {
+            write!(f, "{open}{}{close}", items.join(", "))
+        };
+        match self {
+            Ty::Void => f.write_str("void"),
+            Ty::Int { bytes, signed } => {
+                write!(f, "{}int{}", if *signed { "" } else { "u" }, u32::from(*bytes) * 8)
+            }
+            Ty::Bool => f.write_str("bool"),
+            Ty::Enum(e) => write!(f, "enum {}", e.name),
+            Ty::Ptr => f.write_str("void*"),
+            Ty::Str { cap } => write!(f, "string[{cap}]"),
+            Ty::Buf { cap } => write!(f, "buffer[{cap}]"),
+            Ty::Array { elem, len } => write!(f, "{elem}[{len}]"),
+            Ty::Tuple(members) => list(f, "(", members.iter().map(Ty::to_string).collect(), ")"),
+            Ty::Record(fields) => {
+                list(f, "(", fields.iter().map(|x| format!("{}={}", x.name, x.ty)).collect(), ")")
+            }
+            Ty::Struct(s) => write!(f, "struct {}", s.name),
+            Ty::KStack { depth, mode } => write!(f, "kstack({}, {depth})", mode.name()),
+            Ty::UStack { depth, mode } => write!(f, "ustack({}, {depth})", mode.name()),
+            Ty::Ksym => f.write_str("ksym"),
+            Ty::Usym => f.write_str("usym"),
+            Ty::Inet => f.write_str("inet"),
+            Ty::Mac => f.write_str("macaddr"),
+            Ty::Timestamp { format, .. } => write!(f, "strftime({format:?})"),
+            Ty::Username => f.write_str("username"),
+            Ty::CgroupPath { .. } => f.write_str("cgroup_path"),
+            Ty::Strerror => f.write_str("strerror"),
+            Ty::SignalName => f.write_str("signal_name"),
+            Ty::SyscallName => f.write_str("syscall_name"),
+            Ty::Agg(agg) => match agg {
+                Agg::Count => f.write_str("count"),
+                Agg::Sum { signed }
+                | Agg::Min { signed }
+                | Agg::Max { signed }
+                | Agg::Avg { signed }
+                | Agg::Stats { signed } => {
+                    write!(f, "{}({})", agg.name(), if *signed { "int64" } else { "uint64" })
+                }
+                Agg::Hist { k } => write!(f, "hist({k})"),
+                Agg::Lhist { min, max, step } => write!(f, "lhist({min}, {max}, {step})"),
+                Agg::Tseries { interval_ns, n, fun, .. } => {
+                    write!(f, "tseries({interval_ns}ns, {n}, {})", fun.name().unwrap_or("last"))
+                }
+            },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,5 +293,6 @@ mod tests {
         let ty = Ty::Tuple(vec![Ty::Bool, Ty::Int { bytes: 4, signed: true }, Ty::Str { cap: 3 }, Ty::U64]);
         assert_eq!(ty.member_offsets(), [0, 4, 8, 16]);
         assert_eq!(ty.layout(), Layout { size: 24, align: 8 });
+        assert_eq!(ty.to_string(), "(bool, int32, string[3], uint64)");
     }
 }
