@@ -4,21 +4,29 @@
 //! Everything above is written against [`Kernel`]; [`LinuxKernel`] is the running one. Unsafe code stays in four
 //! files: `raw` (system calls), `ring` (shared memory), `child` (fork), `local_time` (libc's calendar).
 
+pub mod cpus;
+mod entries;
 mod errno;
 mod fd;
 mod kernel;
 pub mod limits;
+mod linux;
 mod load;
 mod perf;
+mod raw;
+mod ring;
 
+pub use entries::{clear, drain, walk};
 pub use errno::{Errno, Result, SysError};
 pub use fd::{BtfFd, LinkFd, MapFd, MapShape, PerfFd, ProgFd};
 pub use kernel::{
     BatchOp, BatchRead, BtfInfo, IdKind, Kernel, KprobeTargets, LinkCreate, MapBtf, MapCreate, MultiFlavour,
     ProgInfo, Records, TestRun, TestRunResult, UpdateMode,
 };
+pub use linux::LinuxKernel;
 pub use load::{
     AttachTarget, Decisive, FuncInfo, LineInfo, LoadError, Loaded, LogLevel, PROG_SLEEPABLE, ProgBtf,
     ProgLoad, VerifierLog,
 };
 pub use perf::{KprobeAt, PerfEvent, PerfKind, PerfTarget, Sampling};
+pub use ring::BpfRing;
