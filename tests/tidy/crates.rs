@@ -18,7 +18,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("F1", "hark-object", &["hark-diag", "ebpf-asm", "bpf-facts"]),
     ("F1", "ebpf-codegen", &["ebpf-asm", "bpf-facts"]),
     ("F1", "verifier-sim", &["ebpf-asm", "bpf-facts", "hark-btf"]),
-    ("F1", "bpf-syscall", &["bpf-facts"]),
+    ("F1", "bpf-syscall", &["ebpf-asm", "bpf-facts"]),
     (
         "F2",
         "hark-compiler",

@@ -9,6 +9,8 @@ use super::files::{repository_files, rust_sources};
 
 /// The files that may hold `unsafe`, each small and with a reason in its first lines.
 const UNSAFE_FILES: &[&str] = &[
+    "crates/bpf-syscall/src/child.rs",
+    "crates/bpf-syscall/src/local_time.rs",
     "crates/bpf-syscall/src/raw.rs",
     "crates/bpf-syscall/src/ring.rs",
     "crates/hark-symbols/src/map_file.rs",

@@ -4,17 +4,24 @@
 //! Everything above is written against [`Kernel`]; [`LinuxKernel`] is the running one. Unsafe code stays in four
 //! files: `raw` (system calls), `ring` (shared memory), `child` (fork), `local_time` (libc's calendar).
 
+pub mod child;
+pub mod clock;
 pub mod cpus;
 mod entries;
 mod errno;
 mod fd;
+pub mod host;
 mod kernel;
 pub mod limits;
 mod linux;
 mod load;
+mod local_time;
 mod perf;
+pub mod probe;
 mod raw;
 mod ring;
+mod tracefs;
+pub mod wait;
 
 pub use entries::{clear, drain, walk};
 pub use errno::{Errno, Result, SysError};
@@ -28,5 +35,7 @@ pub use load::{
     AttachTarget, Decisive, FuncInfo, LineInfo, LoadError, Loaded, LogLevel, PROG_SLEEPABLE, ProgBtf,
     ProgLoad, VerifierLog,
 };
+pub use local_time::strftime;
 pub use perf::{KprobeAt, PerfEvent, PerfKind, PerfTarget, Sampling};
 pub use ring::BpfRing;
+pub use tracefs::TraceFs;
