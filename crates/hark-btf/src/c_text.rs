@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::btf::Btf;
 use crate::kind::{Kind, TypeId};
-use crate::layout::MAX_CHAIN;
+use crate::layout::{MAX_CHAIN, MAX_STEPS};
 use crate::types::Type;
 
 /// Deepest nesting of definitions and signatures that is printed.
@@ -25,7 +25,7 @@ impl Btf {
 
     /// The declaration of `name` with this type, without semicolon: `struct file *f`, `char comm[16]`.
     pub fn declaration(&self, id: TypeId, name: &str) -> String {
-        let mut text = Text { btf: self, out: String::new() };
+        let mut text = Text { btf: self, out: String::new(), steps: MAX_STEPS };
         text.declaration(id, name, 0);
         text.out
     }
@@ -34,7 +34,7 @@ impl Btf {
     /// `None` for other kinds. Anonymous types inside are written out, named ones are not.
     pub fn definition(&self, id: TypeId) -> Option<String> {
         let ty = self.type_by_id(id)?;
-        let mut text = Text { btf: self, out: String::new() };
+        let mut text = Text { btf: self, out: String::new(), steps: MAX_STEPS };
         match ty.kind() {
             Kind::Struct | Kind::Union => text.composite(&ty, 0),
             Kind::Enum | Kind::Enum64 => text.enumeration(&ty, 0),
@@ -48,12 +48,18 @@ impl Btf {
 struct Text<'a> {
     btf: &'a Btf,
     out: String,
+    /// What is left for finding alignments.
+    steps: usize,
 }
 
 impl<'a> Text<'a> {
     fn line(&mut self, depth: usize) {
         self.out.push('\n');
         self.out.extend(std::iter::repeat_n('\t', depth));
+    }
+
+    fn align(&mut self, id: TypeId) -> u64 {
+        self.btf.align_within(id, 0, &mut self.steps).unwrap_or(1)
     }
 
     /// A C declaration reads from the inside out: the chain of types is collected from the declared name to the
@@ -208,11 +214,11 @@ impl<'a> Text<'a> {
         self.out.push_str(if is_struct { "struct" } else { "union" });
         self.name(ty.name(), false);
         self.out.push_str(" {");
-        let packed = is_struct && self.btf.is_packed(ty);
+        let packed = is_struct && self.btf.is_packed(ty, &mut self.steps);
         let mut holes = Holes { end: 0, after_bitfield: false };
         for member in ty.members() {
             let start = u64::from(member.bit_offset);
-            let align = if packed { 1 } else { self.btf.align_of(member.ty).unwrap_or(1) };
+            let align = if packed { 1 } else { self.align(member.ty) };
             self.hole(&holes, start, align, holes.after_bitfield && member.bitfield.is_some(), depth + 1);
             self.line(depth + 1);
             self.declaration(member.ty, member.name, depth + 1);
@@ -231,7 +237,7 @@ impl<'a> Text<'a> {
         }
         let size = ty.stated_size().unwrap_or(0);
         if is_struct {
-            let align = if packed { 1 } else { self.btf.align_of(ty.id()).unwrap_or(1) };
+            let align = if packed { 1 } else { self.align(ty.id()) };
             self.hole(&holes, u64::from(size) * 8, align, false, depth + 1);
         }
         if ty.vlen() > 0 || size > 0 {

@@ -12,7 +12,7 @@ use crate::types::{Member, Type};
 /// Longest chain of typedefs, qualifiers or nested arrays that is followed.
 pub(crate) const MAX_CHAIN: usize = 64;
 /// Most members looked at in answering one question.
-const MAX_STEPS: usize = 1 << 17;
+pub(crate) const MAX_STEPS: usize = 1 << 17;
 
 /// Bits of an integer that is loaded from memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,8 @@ impl Btf {
         self.align_within(id, 0, &mut { MAX_STEPS })
     }
 
-    fn align_within(&self, id: TypeId, depth: usize, steps: &mut usize) -> Option<u64> {
+    /// As [`Btf::align_of`], within a number of steps that several questions share.
+    pub(crate) fn align_within(&self, id: TypeId, depth: usize, steps: &mut usize) -> Option<u64> {
         if depth > MAX_CHAIN {
             return None;
         }
@@ -129,11 +130,10 @@ impl Btf {
     }
 
     /// Whether a struct is declared packed: some member, or its size, goes against natural alignment.
-    pub(crate) fn is_packed(&self, ty: &Type<'_>) -> bool {
-        let mut steps = MAX_STEPS;
+    pub(crate) fn is_packed(&self, ty: &Type<'_>, steps: &mut usize) -> bool {
         let mut most = 1;
         for member in ty.members() {
-            let Some(align) = self.align_within(member.ty, 1, &mut steps) else { return false };
+            let Some(align) = self.align_within(member.ty, 1, steps) else { return false };
             if member.bitfield.is_none() && u64::from(member.bit_offset) % (8 * align) != 0 {
                 return true;
             }

@@ -1,6 +1,6 @@
 //! From names to types.
 //!
-//! A script asks for a handful of names, and a scan over the kernel's type headers takes a third of a millisecond:
+//! A script asks for a handful of names, and a scan over the kernel's type headers takes half a millisecond at most:
 //! less than the index that would save it. The index is built only when somebody keeps asking.
 
 use std::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use crate::raw;
 use crate::types::{Enumerator, Param, Type};
 
 /// Scans before the index is built: about the time it takes to build.
-const SCANS_BEFORE_INDEX: u32 = 8;
+const SCANS_BEFORE_INDEX: u32 = 12;
 
 /// Open-addressed hash table of ids by (kind, name), at most half full; 0 is an empty slot.
 #[derive(Debug)]

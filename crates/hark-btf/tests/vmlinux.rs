@@ -45,7 +45,8 @@ fn scan_and_index_agree() {
     let names = ["task_struct", "file", "no_such_struct", "sock", "dentry", "qstr", "path", "inode"];
     let by_scan = names.map(|n| btf.find(Kind::Struct, n));
     let by_index = names.map(|n| btf.find(Kind::Struct, n));
-    assert_eq!(by_scan, by_index);
+    let again = names.map(|n| btf.find(Kind::Struct, n));
+    assert_eq!((by_scan, by_index), (by_index, again));
     assert_eq!(by_scan[2], None);
 }
 
