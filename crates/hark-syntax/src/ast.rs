@@ -34,6 +34,8 @@ pub struct Script {
     pub items: Vec<Item>,
     /// Comments in order of place, for the formatter.
     pub comments: Vec<Comment>,
+    /// Preprocessor lines with the lines they exclude, as written and in order of place, for the formatter.
+    pub directives: Vec<Comment>,
 }
 
 /// A comment.

@@ -1,0 +1,216 @@
+//! From pairs to tree. The grammar's rules do not leave this module and `message`.
+//!
+//! Trees are at most [`MAX_DEPTH`] high: on the way down every level is counted, and where a flat list of operators
+//! becomes a tree, its height is.
+
+mod c;
+mod expr;
+mod items;
+pub(crate) mod literal;
+mod stmt;
+mod types;
+
+use crate::ast::{Expr, ExprKind, Name};
+use crate::preprocess::{FunctionMacro, Macros};
+use crate::{MAX_DEPTH, message, outline, recover};
+use hark_diag::{Code, Diagnostic, FileId, Span};
+use pest::Parser as _;
+use pest::iterators::{Pair, Pairs};
+use pest_derive::Parser;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The generated parser.
+#[derive(Parser)]
+#[grammar = "grammar.pest"]
+pub(crate) struct Grammar;
+
+/// How often a macro may expand to text with a macro in it.
+const MAX_EXPANSIONS: u32 = 32;
+
+/// How many errors are looked for in one slice.
+const MAX_ERRORS: u32 = 10;
+
+/// Turns slices of one text into tree.
+pub(crate) struct Builder<'a> {
+    file: FileId,
+    /// The text of the file, or of a macro's expansion.
+    text: &'a str,
+    /// Function-like macros to expand.
+    functions: &'a BTreeMap<String, FunctionMacro>,
+    /// Object-like macros whose text is not an expression.
+    opaque: &'a BTreeMap<String, Span>,
+    /// In an expansion every place is the place of the use.
+    fixed: Option<Span>,
+    /// How many expansions we are in.
+    expansions: u32,
+    /// Where the slice under work begins in `text`.
+    base: Cell<usize>,
+    /// Whether the slice under work has been repaired, so that marks of errors are known ones.
+    repaired: Cell<bool>,
+    /// Bytes that may still be parsed again after an error.
+    budget: Cell<usize>,
+    pub(crate) diags: RefCell<Vec<Diagnostic>>,
+}
+
+/// Something with the height of its tree.
+#[derive(Debug)]
+struct Tall<T>(T, u32);
+
+static NO_FUNCTIONS: BTreeMap<String, FunctionMacro> = BTreeMap::new();
+static NO_OPAQUE: BTreeMap<String, Span> = BTreeMap::new();
+
+/// Parses a text that is nothing but an expression without macros; `None` if it is not one.
+pub(crate) fn bare_expr(text: &str) -> Option<Expr> {
+    let macros = Macros::default();
+    let builder = Builder::new(FileId(0), text, &macros.functions, &NO_OPAQUE);
+    builder.expr_or_nothing(text, 0)
+}
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(
+        file: FileId,
+        text: &'a str,
+        functions: &'a BTreeMap<String, FunctionMacro>,
+        opaque: &'a BTreeMap<String, Span>,
+    ) -> Self {
+        Self {
+            file,
+            text,
+            functions,
+            opaque,
+            fixed: None,
+            expansions: 0,
+            base: Cell::new(0),
+            repaired: Cell::new(false),
+            budget: Cell::new(4 << 20),
+            diags: RefCell::default(),
+        }
+    }
+
+    /// Without macros: for `#define`s themselves.
+    pub(crate) fn plain(file: FileId, text: &'a str) -> Self {
+        Self::new(file, text, &NO_FUNCTIONS, &NO_OPAQUE)
+    }
+
+    /// The expression that `text`, which stands at `offset` of the file, is; `None`, without a message, if it is
+    /// not one.
+    pub(crate) fn expr_or_nothing(&self, text: &str, offset: usize) -> Option<Expr> {
+        if recover::nesting(text) > MAX_DEPTH {
+            return None;
+        }
+        let pairs = Grammar::parse(Rule::expr_entry, text).ok()?;
+        self.base.set(offset);
+        let before = self.diags.borrow().len();
+        let expr = self.expr(first_inner(pairs)?, 0).0;
+        let clean = self.diags.borrow().len() == before;
+        clean.then_some(expr)
+    }
+
+    /// The expression that stands in `range`; an error, reported, otherwise.
+    pub(crate) fn expr_in(&self, range: Range<usize>) -> Expr {
+        let span = self.file_span(range.clone());
+        let found =
+            self.with_repairs(Rule::expr_entry, range, |pairs| Some(self.expr(first_inner(pairs)?, 0).0));
+        found.unwrap_or(Expr { kind: ExprKind::Error, span })
+    }
+
+    /// Parses a slice with `rule` and gives the pairs to `build`. On an error the statement around it is
+    /// overwritten with a mark and the slice parsed again, so that one run finds several errors.
+    fn with_repairs<T>(
+        &self,
+        rule: Rule,
+        range: Range<usize>,
+        build: impl FnOnce(Pairs<'_, Rule>) -> Option<T>,
+    ) -> Option<T> {
+        let slice = &self.text[range.clone()];
+        self.base.set(range.start);
+        self.repaired.set(false);
+        if recover::nesting(slice) > MAX_DEPTH {
+            // Already reported by the outline where it is a block.
+            self.report_deep_once(self.file_span(range));
+            return None;
+        }
+        let first = match Grammar::parse(rule, slice) {
+            Ok(pairs) => return build(pairs),
+            Err(error) => error,
+        };
+        let mut at = message::place(&first);
+        self.report(message::explain(self.file, slice, range.start, &first, rule));
+        let mut repaired = slice.as_bytes().to_vec();
+        self.repaired.set(true);
+        for _ in 0..MAX_ERRORS {
+            if rule != Rule::body_entry || !self.spend(slice.len()) {
+                return None;
+            }
+            let text = std::str::from_utf8(&repaired).ok()?;
+            let bad = recover::statement_around(text, at)?;
+            repaired[bad].fill(recover::MARK);
+            let text = std::str::from_utf8(&repaired).ok()?;
+            match Grammar::parse(rule, text) {
+                Ok(pairs) => return build(pairs),
+                Err(error) => {
+                    at = message::place(&error);
+                    self.report(message::explain(self.file, text, range.start, &error, rule));
+                }
+            }
+        }
+        None
+    }
+
+    fn spend(&self, bytes: usize) -> bool {
+        let left = self.budget.get();
+        self.budget.set(left.saturating_sub(bytes));
+        left >= bytes
+    }
+
+    // ------------------------------------------------------------------------------------------- places, messages
+
+    /// Where a pair stands. Pairs can end in white space, places do not.
+    fn span(&self, pair: &Pair<'_, Rule>) -> Span {
+        let span = pair.as_span();
+        let len = pair.as_str().trim_end().len();
+        self.file_span(self.base.get() + span.start()..self.base.get() + span.start() + len)
+    }
+
+    fn file_span(&self, range: Range<usize>) -> Span {
+        self.fixed.unwrap_or_else(|| Span::new(self.file, range.start as u32, range.end as u32))
+    }
+
+    /// A pair that is a name, less the first `skip` bytes (`$`, `@`).
+    fn name(&self, pair: &Pair<'_, Rule>, skip: usize) -> Name {
+        Name { text: pair.as_str()[skip..].to_string(), span: self.span(pair) }
+    }
+
+    pub(crate) fn report(&self, diag: Diagnostic) {
+        self.diags.borrow_mut().push(diag);
+    }
+
+    fn error(&self, code: Code, span: Span, message: impl Into<String>) {
+        self.report(Diagnostic::error(code, span, message));
+    }
+
+    /// Nesting is reported once, whatever else is too deep.
+    fn report_deep_once(&self, span: Span) {
+        let mut diags = self.diags.borrow_mut();
+        if !diags.iter().any(|d| d.code == Code::TOO_DEEP) {
+            diags.push(outline::too_deep(span));
+        }
+    }
+
+    fn deep(&self, span: Span) -> Tall<Expr> {
+        self.report_deep_once(span);
+        Tall(Expr { kind: ExprKind::Error, span }, 1)
+    }
+}
+
+/// The first child of the one pair that an entry rule gives.
+fn first_inner(mut pairs: Pairs<'_, Rule>) -> Option<Pair<'_, Rule>> {
+    pairs.next()?.into_inner().next()
+}
+
+/// The children of the one pair that an entry rule gives.
+fn inner(mut pairs: Pairs<'_, Rule>) -> Option<Pairs<'_, Rule>> {
+    Some(pairs.next()?.into_inner())
+}

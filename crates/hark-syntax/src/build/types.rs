@@ -1,0 +1,113 @@
+//! Types.
+
+use super::{Builder, Rule, Tall};
+use crate::MAX_DEPTH;
+use crate::ast::{Arg, TypeExpr, TypeKind};
+use hark_diag::Span;
+use pest::iterators::Pair;
+
+impl Builder<'_> {
+    /// A `ty`, `ty_sure` or `ty_bare` pair: a base and what follows it, read from left to right.
+    pub(super) fn ty(&self, pair: Pair<'_, Rule>, depth: u32) -> Tall<TypeExpr> {
+        let span = self.span(&pair);
+        if depth >= MAX_DEPTH {
+            self.report_deep_once(span);
+            return unknown(span);
+        }
+        let mut result = unknown(span);
+        for part in pair.into_inner() {
+            let part_span = self.span(&part);
+            match part.as_rule() {
+                Rule::star => {
+                    let span = result.0.span.to(part_span);
+                    result = Tall(TypeExpr { kind: TypeKind::Ptr(Box::new(result.0)), span }, result.1 + 1);
+                }
+                Rule::ty_array => {
+                    let span = result.0.span.to(part_span);
+                    let length = part
+                        .into_inner()
+                        .find(|p| p.as_rule() == Rule::expr)
+                        .map(|p| self.expr(p, depth + 1));
+                    let height = result.1.max(length.as_ref().map_or(0, |l| l.1)) + 1;
+                    let kind = TypeKind::Array(Box::new(result.0), length.map(|l| Box::new(l.0)));
+                    result = Tall(TypeExpr { kind, span }, height);
+                }
+                Rule::ty_tag | Rule::ty_typeof | Rule::ty_tuple | Rule::sure_tuple => {
+                    result = self.base_type(part, depth);
+                }
+                Rule::c_int | Rule::ty_name | Rule::sure_name => result = self.base_type(part, depth),
+                // `const` and attributes say nothing that tracing needs.
+                _ => {}
+            }
+            if depth + result.1 > MAX_DEPTH {
+                self.report_deep_once(span);
+                return unknown(span);
+            }
+        }
+        result
+    }
+
+    /// A type without stars and brackets.
+    pub(super) fn base_type(&self, pair: Pair<'_, Rule>, depth: u32) -> Tall<TypeExpr> {
+        let span = self.span(&pair);
+        let rule = pair.as_rule();
+        let mut height = 1;
+        let kind = match rule {
+            Rule::ty_name | Rule::sure_name => TypeKind::Named(pair.as_str().to_string()),
+            Rule::c_int => {
+                let words: Vec<&str> =
+                    pair.into_inner().filter(|p| p.as_rule() == Rule::c_word).map(|p| p.as_str()).collect();
+                TypeKind::Named(words.join(" "))
+            }
+            Rule::ty_tag => {
+                let mut parts = pair.into_inner();
+                let keyword = parts.next().map(|p| p.as_rule());
+                let tag = parts.next().map(|p| p.as_str().to_string()).unwrap_or_default();
+                match keyword {
+                    Some(Rule::kw_union) => TypeKind::Union(tag),
+                    Some(Rule::kw_enum) => TypeKind::Enum(tag),
+                    _ => TypeKind::Struct(tag),
+                }
+            }
+            Rule::ty_typeof => {
+                let arg = pair.into_inner().find_map(|part| match part.as_rule() {
+                    Rule::expr => {
+                        let Tall(expr, h) = self.expr(part, depth + 1);
+                        height += h;
+                        Some(Arg::Expr(expr))
+                    }
+                    Rule::ty_arg => {
+                        let Tall(ty, h) = self.ty(part.into_inner().next()?, depth + 1);
+                        height += h;
+                        Some(Arg::Type(ty))
+                    }
+                    _ => None,
+                });
+                match arg {
+                    Some(arg) => TypeKind::Typeof(Box::new(arg)),
+                    None => TypeKind::Named(String::new()),
+                }
+            }
+            _ => {
+                let mut tallest = 0;
+                let parts = pair
+                    .into_inner()
+                    .filter(|p| matches!(p.as_rule(), Rule::ty | Rule::ty_sure))
+                    .map(|p| {
+                        let Tall(ty, h) = self.ty(p, depth + 1);
+                        tallest = tallest.max(h);
+                        ty
+                    })
+                    .collect();
+                height += tallest;
+                TypeKind::Tuple(parts)
+            }
+        };
+        Tall(TypeExpr { kind, span }, height)
+    }
+}
+
+/// Stands where the type could not be understood; there has been a message.
+fn unknown(span: Span) -> Tall<TypeExpr> {
+    Tall(TypeExpr { kind: TypeKind::Named(String::new()), span }, 1)
+}
