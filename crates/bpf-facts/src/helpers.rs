@@ -1,8 +1,15 @@
-//! Helper functions. The source of each fact is the documentation in `include/uapi/linux/bpf.h` and probing.
+//! Helper functions. The source of each fact is the documentation in `include/uapi/linux/bpf.h`, the kernel's own
+//! declarations of its helpers, and probing.
 
 use crate::maps::MapType;
-use crate::progs::{ProgSet, ProgType};
+use crate::progs::{AttachType, ProgSet, ProgType};
 use crate::version::V;
+use exceptions::{ARGS, ATTACH, NOT_GPL, SINCE};
+
+mod exceptions;
+mod table;
+
+pub use table::HELPERS;
 
 /// Number of a helper in the UAPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,40 +18,61 @@ pub struct HelperId(pub u32);
 /// How a helper uses memory it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemAccess {
-    /// Reads it: must be initialised.
+    /// Reads it: must be initialised, may be read-only.
     Read,
-    /// Writes it: need not be initialised.
+    /// Writes it all: need not be initialised, must be writable.
     Write,
+    /// Reads and writes it: must be initialised and writable.
+    ReadWrite,
 }
 
-/// What a helper wants in an argument register.
+/// What a helper wants of a dynptr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DynptrArg {
+    /// Uninitialised stack, which becomes a dynptr to memory of the program.
+    NewLocal,
+    /// Uninitialised stack, which becomes a dynptr to a ring buffer record that must be released.
+    NewRingbuf,
+    /// A dynptr to a ring buffer record, which the call releases.
+    ReleaseRingbuf,
+    /// Any initialised dynptr.
+    Any,
+}
+
+/// What a helper wants in an argument register. A `…OrNull` also takes the constant 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arg {
     /// No further argument.
     None,
     /// Any initialised value.
     Anything,
-    /// A scalar (flags, an index, an address of the traced program or kernel).
+    /// A scalar.
     Scalar,
     /// The program's context.
     Ctx,
+    /// As `Ctx`, or NULL.
+    CtxOrNull,
     /// A map.
     ConstMapPtr,
-    /// Memory of the map's key size.
+    /// Memory of the map's key size, which is read.
     MapKey,
-    /// Memory of the map's value size.
+    /// Memory of the map's value size, which is read.
     MapValue,
-    /// Memory of the map's value size that need not be initialised.
+    /// As `MapValue`, or NULL.
+    MapValueOrNull,
+    /// Memory of the map's value size that is written and need not be initialised.
     UninitMapValue,
     /// Memory whose length is the next argument.
     Mem(MemAccess),
     /// As `Mem`, or NULL when the length is zero.
     MemOrNull(MemAccess),
+    /// Memory of so many bytes.
+    FixedMem(MemAccess, u32),
     /// Length of the memory before it, at least 1.
     Len,
     /// Length of the memory before it, zero allowed.
     LenOrZero,
-    /// A known constant: the size of what is allocated.
+    /// A known constant: the size of what is allocated, or of the slice taken.
     ConstAllocSize,
     /// A record from `ringbuf_reserve`, which the call releases.
     AllocMem,
@@ -52,14 +80,68 @@ pub enum Arg {
     Func,
     /// Memory on the stack or NULL, passed on to the callback.
     StackOrNull,
-    /// A pointer to a kernel object known by BTF (`struct task_struct`, `struct sock`…).
-    BtfPtr,
+    /// A trusted pointer to a kernel object of this struct, known by BTF.
+    BtfPtr(&'static str),
+    /// As `BtfPtr`, or NULL.
+    BtfPtrOrNull(&'static str),
+    /// A pointer to a per-CPU variable of the kernel.
+    PercpuBtfPtr,
+    /// A socket of any kind, as a `bpf_sock`, `bpf_tcp_sock` or BTF pointer.
+    SockCommonBtf,
+    /// As `SockCommonBtf`, or NULL.
+    SockCommonBtfOrNull,
+    /// As `SockCommonBtf`, a reference that the call releases.
+    SockRelease,
+    /// A socket of any kind, as a `bpf_sock` or `bpf_tcp_sock`.
+    SockCommon,
+    /// A full socket, or NULL.
+    SocketOrNull,
     /// A constant string in a read-only map.
     ConstStr,
-    /// Pointer to an 8-byte (or 4-byte) integer to write to.
+    /// Pointer to an aligned integer of so many bytes to write to.
     IntPtr(u32),
-    /// A dynptr, timer, spin lock, kptr or another special object; `ebpf-asm` programs of hark use none.
-    Special,
+    /// The `bpf_spin_lock` of a map value.
+    SpinLock,
+    /// The `bpf_timer` of a map value.
+    Timer,
+    /// The place of a kernel pointer in a map value.
+    KptrDest,
+    /// A reference to put there, which the program gives away, or NULL.
+    KptrRelease,
+    /// A dynptr.
+    Dynptr(DynptrArg),
+}
+
+impl Arg {
+    /// Whether the call takes the reference away from the program.
+    pub const fn releases(self) -> bool {
+        matches!(
+            self,
+            Arg::AllocMem | Arg::SockRelease | Arg::KptrRelease | Arg::Dynptr(DynptrArg::ReleaseRingbuf)
+        )
+    }
+
+    /// Whether it is the length of the memory in the argument before it.
+    pub const fn is_len(self) -> bool {
+        matches!(self, Arg::Len | Arg::LenOrZero)
+    }
+
+    /// Whether NULL is allowed.
+    pub const fn nullable(self) -> bool {
+        matches!(
+            self,
+            Arg::Anything
+                | Arg::Scalar
+                | Arg::CtxOrNull
+                | Arg::MapValueOrNull
+                | Arg::MemOrNull(_)
+                | Arg::StackOrNull
+                | Arg::BtfPtrOrNull(_)
+                | Arg::SockCommonBtfOrNull
+                | Arg::SocketOrNull
+                | Arg::KptrRelease
+        )
+    }
 }
 
 /// What a helper leaves in `R0`.
@@ -69,33 +151,53 @@ pub enum Ret {
     Scalar,
     /// Nothing that may be used.
     Void,
-    /// A map value or NULL.
+    /// A map value.
+    MapValue,
+    /// A map value or NULL. Of a map of maps it is a map, of a socket map a socket that must be released.
     MapValueOrNull,
     /// A ring buffer record or NULL, which must be released.
     AllocMemOrNull,
-    /// A pointer to a kernel object.
-    BtfPtr,
-    /// A pointer to a kernel object or NULL.
-    BtfPtrOrNull,
-    /// Memory of a per-CPU variable.
+    /// The memory of a dynptr, of the length asked for, or NULL.
+    DynptrMemOrNull,
+    /// A pointer to a kernel object of this struct.
+    BtfPtr(&'static str),
+    /// As `BtfPtr`, good to be passed to helpers and kernel functions.
+    TrustedBtfPtr(&'static str),
+    /// A pointer to a kernel object of this struct, or NULL.
+    BtfPtrOrNull(&'static str),
+    /// Read-only memory of a per-CPU variable, or a BTF pointer to it.
     PercpuMem,
     /// As `PercpuMem`, or NULL.
     PercpuMemOrNull,
-    /// Another kind of pointer, which hark's own programs do not use.
-    Special,
+    /// A full socket or NULL.
+    SocketOrNull,
+    /// A `bpf_tcp_sock` or NULL.
+    TcpSockOrNull,
+    /// A socket of any kind, or NULL.
+    SockCommonOrNull,
+    /// The kernel pointer that was in the map value, or NULL.
+    KptrOrNull,
 }
 
 /// Further properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct HelperFlags {
-    /// Only programs with a GPL-compatible licence may call it.
+    /// Only programs with a GPL-compatible licence may call it (but see [`HelperDef::needs_gpl`]).
     pub gpl_only: bool,
-    /// May sleep: only sleepable programs.
+    /// May sleep: only sleepable programs, and there only outside of critical sections.
     pub may_sleep: bool,
     /// Changes packet data: packet pointers are lost.
     pub clobbers_packet: bool,
     /// Same arguments give the same result for the time of one program run, and nothing else is touched.
     pub pure_per_run: bool,
+    /// Memory arguments may be packet data.
+    pub packet_mem: bool,
+    /// The result is a reference that must be released.
+    pub acquires: bool,
+    /// The kernel allows it only for certain attach targets or hooks, listed in no header.
+    pub by_target: bool,
+    /// Keeps `R1`–`R5` beyond its arguments, and `R0` if it returns nothing (`bpf_fastcall`, since 6.12).
+    pub fastcall: bool,
 }
 
 /// What there is to know of a helper.
@@ -105,13 +207,13 @@ pub struct HelperDef {
     pub id: HelperId,
     /// Name without the `bpf_` prefix.
     pub name: &'static str,
-    /// Arguments.
+    /// Arguments, as most program types have them; [`args_in`](Self::args_in) knows the others.
     pub args: [Arg; 5],
     /// Result.
     pub ret: Ret,
     /// First kernel that has it (for any of the program types).
     pub since: V,
-    /// Program types that may call it.
+    /// Program types that may call it; some later than `since`, see [`since_in`](Self::since_in).
     pub progs: ProgSet,
     /// Map types it takes; empty if it takes none.
     pub maps: &'static [MapType],
@@ -119,60 +221,41 @@ pub struct HelperDef {
     pub flags: HelperFlags,
 }
 
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident = $n:literal;)*) => {
-        impl HelperId { $($(#[$doc])* #[allow(missing_docs, reason = "HELPERS describes each")] pub const $name: HelperId = HelperId($n);)* }
-    };
-}
+impl HelperDef {
+    /// First kernel in which programs of type `prog` may call it; `None` if they never may.
+    pub fn since_in(&self, prog: ProgType) -> Option<V> {
+        if !self.progs.contains(prog) {
+            return None;
+        }
+        let later = SINCE.iter().find(|row| row.ids.contains(&self.id) && row.progs.contains(prog));
+        Some(later.map_or(self.since, |row| row.since.max(self.since)))
+    }
 
-ids! {
-    MAP_LOOKUP_ELEM = 1;
-    MAP_UPDATE_ELEM = 2;
-    MAP_DELETE_ELEM = 3;
-    PROBE_READ = 4;
-    KTIME_GET_NS = 5;
-    TRACE_PRINTK = 6;
-    GET_PRANDOM_U32 = 7;
-    GET_SMP_PROCESSOR_ID = 8;
-    GET_CURRENT_PID_TGID = 14;
-    GET_CURRENT_UID_GID = 15;
-    GET_CURRENT_COMM = 16;
-    PERF_EVENT_OUTPUT = 25;
-    GET_STACKID = 27;
-    GET_CURRENT_TASK = 35;
-    GET_NUMA_NODE_ID = 42;
-    PROBE_READ_STR = 45;
-    OVERRIDE_RETURN = 58;
-    GET_STACK = 67;
-    GET_CURRENT_CGROUP_ID = 80;
-    SEND_SIGNAL = 109;
-    PROBE_READ_USER = 112;
-    PROBE_READ_KERNEL = 113;
-    PROBE_READ_USER_STR = 114;
-    PROBE_READ_KERNEL_STR = 115;
-    SEND_SIGNAL_THREAD = 117;
-    JIFFIES64 = 118;
-    GET_NS_CURRENT_PID_TGID = 120;
-    KTIME_GET_BOOT_NS = 125;
-    SEQ_PRINTF = 126;
-    SEQ_WRITE = 127;
-    RINGBUF_OUTPUT = 130;
-    RINGBUF_RESERVE = 131;
-    RINGBUF_SUBMIT = 132;
-    RINGBUF_DISCARD = 133;
-    RINGBUF_QUERY = 134;
-    D_PATH = 147;
-    PER_CPU_PTR = 153;
-    THIS_CPU_PTR = 154;
-    GET_CURRENT_TASK_BTF = 158;
-    KTIME_GET_COARSE_NS = 160;
-    FOR_EACH_MAP_ELEM = 164;
-    GET_FUNC_IP = 173;
-    GET_ATTACH_COOKIE = 174;
-    LOOP = 181;
-    STRNCMP = 182;
-    MAP_LOOKUP_PERCPU_ELEM = 195;
-    KTIME_GET_TAI_NS = 208;
+    /// Its arguments in programs of type `prog` on `kernel`.
+    pub fn args_in(&self, prog: ProgType, kernel: V) -> [Arg; 5] {
+        ARGS.iter()
+            .find(|row| {
+                row.ids.contains(&self.id)
+                    && row.progs.contains(prog)
+                    && row.until.is_none_or(|until| kernel < until)
+            })
+            .map_or(self.args, |row| row.args)
+    }
+
+    /// The attach types a program of type `prog` must have one of to call it; `None` if any will do.
+    pub fn attach_in(&self, prog: ProgType) -> Option<&'static [AttachType]> {
+        ATTACH.iter().find(|row| row.ids.contains(&self.id) && row.prog == prog).map(|row| row.attach)
+    }
+
+    /// Whether programs of type `prog` need a GPL-compatible licence to call it.
+    pub fn needs_gpl(&self, prog: ProgType) -> bool {
+        self.flags.gpl_only && !NOT_GPL.contains(&(self.id, prog))
+    }
+
+    /// How many arguments it has.
+    pub fn n_args(&self) -> usize {
+        self.args.iter().take_while(|arg| **arg != Arg::None).count()
+    }
 }
 
 /// The program types of tracing.
@@ -184,21 +267,6 @@ pub const TRACING: ProgSet = ProgSet::of(&[
     ProgType::Tracing,
 ]);
 
-const PLAIN: HelperFlags =
-    HelperFlags { gpl_only: false, may_sleep: false, clobbers_packet: false, pure_per_run: false };
-
-/// Every helper that hark calls or judges, in order of its number.
-pub static HELPERS: &[HelperDef] = &[HelperDef {
-    id: HelperId::MAP_LOOKUP_ELEM,
-    name: "map_lookup_elem",
-    args: [Arg::ConstMapPtr, Arg::MapKey, Arg::None, Arg::None, Arg::None],
-    ret: Ret::MapValueOrNull,
-    since: V(3, 19),
-    progs: ProgSet::ALL,
-    maps: &[MapType::Hash, MapType::Array, MapType::PercpuHash, MapType::PercpuArray],
-    flags: PLAIN,
-}];
-
 /// The row of helper `id`.
 pub fn helper(id: HelperId) -> Option<&'static HelperDef> {
     HELPERS.binary_search_by_key(&id, |def| def.id).ok().map(|i| &HELPERS[i])
@@ -208,3 +276,6 @@ pub fn helper(id: HelperId) -> Option<&'static HelperDef> {
 pub fn helper_by_name(name: &str) -> Option<&'static HelperDef> {
     HELPERS.iter().find(|def| def.name == name)
 }
+
+#[cfg(test)]
+mod tests;

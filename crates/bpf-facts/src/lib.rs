@@ -15,9 +15,10 @@ mod version;
 pub use contexts::{Arch, CtxField, CtxFieldKind, CtxLayout, ctx_layout, pt_regs};
 pub use features::{FEATURES, Feature, FeatureDef};
 pub use helpers::{
-    Arg, HELPERS, HelperDef, HelperFlags, HelperId, MemAccess, Ret, TRACING, helper, helper_by_name,
+    Arg, DynptrArg, HELPERS, HelperDef, HelperFlags, HelperId, MemAccess, Ret, TRACING, helper,
+    helper_by_name,
 };
 pub use maps::{MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, SizeRule, map_type};
 pub use profile::{KernelProfile, Limits, Unsupported};
-pub use progs::{AttachType, PROG_TYPES, ProgSet, ProgType, ProgTypeDef, prog_type};
+pub use progs::{AttachType, PROG_TYPES, ProgSet, ProgType, ProgTypeDef, prog_type, prog_type_by_name};
 pub use version::V;

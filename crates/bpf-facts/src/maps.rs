@@ -40,6 +40,8 @@ pub enum MapType {
     UserRingbuf = 31,
     CgrpStorage = 32,
     Arena = 33,
+    InsnArray = 34,
+    Rhash = 35,
 }
 
 impl MapType {

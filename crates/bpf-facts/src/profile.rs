@@ -2,7 +2,7 @@
 
 use crate::contexts::Arch;
 use crate::features::{FEATURES, Feature};
-use crate::helpers::{HelperDef, HelperId, helper};
+use crate::helpers::{Arg, HelperDef, HelperId, helper};
 use crate::progs::ProgType;
 use crate::version::V;
 use std::fmt;
@@ -99,16 +99,21 @@ impl KernelProfile {
         let Some(def) = helper(id) else {
             return Err(Unsupported { what: format!("unknown helper {}", id.0), since: None });
         };
-        if def.since > self.version {
-            return Err(Unsupported { what: format!("helper {}", def.name), since: Some(def.since) });
-        }
-        if !def.progs.contains(prog) {
-            return Err(Unsupported {
+        match def.since_in(prog) {
+            None => Err(Unsupported {
                 what: format!("helper {} is not for programs of this type", def.name),
                 since: None,
-            });
+            }),
+            Some(since) if since > self.version => {
+                Err(Unsupported { what: format!("helper {}", def.name), since: Some(since) })
+            }
+            Some(_) => Ok(def),
         }
-        Ok(def)
+    }
+
+    /// The arguments of a helper in programs of type `prog` here.
+    pub fn helper_args(&self, def: &HelperDef, prog: ProgType) -> [Arg; 5] {
+        def.args_in(prog, self.version)
     }
 }
 
