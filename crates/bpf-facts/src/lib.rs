@@ -5,15 +5,21 @@
 //! kernel's documentation, and probing real kernels.
 
 mod contexts;
+mod errnos;
 mod features;
+mod gfp;
 mod helpers;
 mod maps;
 mod profile;
 mod progs;
+mod signals;
+mod syscalls;
 mod version;
 
 pub use contexts::{Arch, CtxField, CtxFieldKind, CtxLayout, ctx_layout, pt_regs};
+pub use errnos::{ERRNOS, ErrnoDef, errno};
 pub use features::{FEATURES, Feature, FeatureDef};
+pub use gfp::{GFP_BITS, GFP_COMPOUNDS, gfp_names};
 pub use helpers::{
     Arg, DynptrArg, HELPERS, HelperDef, HelperFlags, HelperId, MemAccess, Ret, TRACING, helper,
     helper_by_name,
@@ -21,4 +27,6 @@ pub use helpers::{
 pub use maps::{MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, SizeRule, map_type};
 pub use profile::{KernelProfile, Limits, Unsupported};
 pub use progs::{AttachType, PROG_TYPES, ProgSet, ProgType, ProgTypeDef, prog_type, prog_type_by_name};
+pub use signals::{SIGNALS, SignalDef, signal, signal_by_name};
+pub use syscalls::{SYSCALLS, syscall_name};
 pub use version::V;
