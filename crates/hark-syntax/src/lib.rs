@@ -11,12 +11,14 @@
 
 pub mod ast;
 mod build;
+mod dump;
 mod message;
 mod outline;
 mod parse;
 mod preprocess;
 mod recover;
 
+pub use dump::{dump, dump_expr, dump_with_spans};
 pub use parse::{MAX_HEADER, MAX_SCRIPT, MacroCalls, ParseOptions, Parsed, parse, parse_expr, parse_header};
 
 /// How deep a tree can be. Whoever walks one may recurse.

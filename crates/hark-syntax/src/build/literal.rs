@@ -126,7 +126,6 @@ pub(crate) fn string(text: &str) -> (Vec<u8>, Vec<(usize, usize, String)>) {
 }
 
 /// Writes bytes as a string literal that [`string`] reads back.
-#[cfg(test)]
 pub(crate) fn quote(bytes: &[u8]) -> String {
     let mut out = String::from("\"");
     for chunk in bytes.utf8_chunks() {
