@@ -24,7 +24,6 @@ fn words(rule: Rule, entry: Rule) -> Option<&'static str> {
         Rule::semi => "`;`",
         Rule::comma => "`,`",
         Rule::colon => "`:`",
-        Rule::question => "`?`",
         Rule::assign | Rule::ap_equals => "`=`",
         Rule::range_dots => "`..`",
         Rule::lparen => "`(`",
@@ -44,21 +43,6 @@ fn words(rule: Rule, entry: Rule) -> Option<&'static str> {
         Rule::kw_typedef => "`typedef`",
         Rule::kw_typeof => "`typeof`",
         Rule::kw_union => "`union`",
-        Rule::if_expr if entry == Rule::body_entry => "a statement",
-        Rule::let_stmt
-        | Rule::for_stmt
-        | Rule::while_stmt
-        | Rule::unroll_stmt
-        | Rule::break_stmt
-        | Rule::continue_stmt
-        | Rule::return_stmt
-        | Rule::simple_stmt
-        | Rule::kw_break
-        | Rule::kw_continue
-        | Rule::kw_for
-        | Rule::kw_return
-        | Rule::kw_unroll
-        | Rule::kw_while => "a statement",
         Rule::expr
         | Rule::name_expr
         | Rule::name
@@ -84,6 +68,11 @@ fn words(rule: Rule, entry: Rule) -> Option<&'static str> {
         Rule::c_struct | Rule::c_enum | Rule::c_typedef => "a definition",
         _ => return None,
     })
+}
+
+/// Whether an error is only that something else was left out.
+pub(crate) fn is_echo(slice: &str, error: &Error<Rule>) -> bool {
+    slice.as_bytes().get(place(error)) == Some(&crate::recover::MARK)
 }
 
 /// Where the grammar gave up, as an offset into the slice.
@@ -118,16 +107,15 @@ pub(crate) fn explain(
             expected.push(word);
         }
     }
-    // A variable, map or string is an expression, where one may stand.
-    if expected.contains(&"an expression") || expected.contains(&"a statement") {
-        expected.retain(|w| {
-            !["a variable like `$x`", "a map like `@m`", "a string in double quotes"].contains(w)
-        });
-        if expected.contains(&"a statement") {
-            expected.retain(|w| !["an expression", "`;`", "`{`"].contains(w));
-        } else {
-            expected.retain(|w| *w != "`{`");
-        }
+    if expected.contains(&"an expression") {
+        let narrower =
+            ["a variable like `$x`", "a map like `@m`", "a string in double quotes", "a type", "`{`"];
+        expected.retain(|w| !narrower.contains(w));
+    }
+    if entry == Rule::body_entry && positives.contains(&Rule::EOI) {
+        // Between statements: what is missing depends on whether one has just ended.
+        let ended = slice[..at].trim_end().bytes().last().is_none_or(|b| b";{}".contains(&b));
+        expected = vec![if ended { "a statement" } else { "`;`" }, "`}`"];
     }
     // The plainest first: what ends or goes on, then what begins something.
     expected.sort_by_key(|w| (!w.starts_with('`'), *w));
@@ -146,7 +134,7 @@ pub(crate) fn explain(
         [most @ .., last] => format!("expected {} or {last}, found {found}", most.join(", ")),
     };
     let mut diag = Diagnostic::error(Code::SYNTAX, place, message);
-    diag.helps.extend(hint(slice, at, rest, positives));
+    diag.helps.extend(hint(slice, at, rest, &expected, entry));
     diag
 }
 
@@ -166,7 +154,6 @@ pub(crate) fn describe(text: &str) -> String {
     match token.bytes().next() {
         None => "the end".to_string(),
         Some(b'"') => "a string".to_string(),
-        Some(crate::recover::MARK) => "an error".to_string(),
         Some(b) if b.is_ascii_digit() => format!("the number `{token}`"),
         Some(_) => format!("`{token}`"),
     }
@@ -191,13 +178,15 @@ fn token(text: &str) -> &str {
 }
 
 /// What would help, judged from what stands at the place of the error.
-fn hint(slice: &str, at: usize, rest: &str, positives: &[Rule]) -> Option<String> {
+fn hint(slice: &str, at: usize, rest: &str, expected: &[&str], entry: Rule) -> Option<String> {
     let before = slice.get(..at).unwrap_or_default().trim_end();
     let found = token(rest);
-    let wants = |rule: Rule| positives.contains(&rule);
     let hint = match found {
-        "=" if wants(Rule::rparen) || wants(Rule::block) || wants(Rule::lbrace) || wants(Rule::EOI) => {
+        "=" if ["`)`", "`{`", "`]`", "the end of the predicate"].iter().any(|w| expected.contains(w)) => {
             "`=` assigns and is a statement; to compare, write `==`"
+        }
+        "" if entry == Rule::macro_entry && expected.contains(&"`(`") => {
+            "a macro has parentheses even if it takes nothing: `macro f() { … }`"
         }
         "else" => "an `else` stands directly after the `}` of an `if`",
         "'" => "strings are written in double quotes; there are no character literals",
@@ -206,7 +195,7 @@ fn hint(slice: &str, at: usize, rest: &str, positives: &[Rule]) -> Option<String
         "." if before.ends_with("args") => "an argument of the probe is written `args.name`",
         "struct" | "union" | "enum" => "a cast is written in parentheses: `(struct task_struct *)arg0`",
         "while" | "for" | "if" | "let" | "return" | "break" | "continue" | "unroll"
-            if wants(Rule::name_expr) =>
+            if expected.contains(&"an expression") =>
         {
             return Some(format!("`{found}` is a reserved word and cannot be a name here"));
         }

@@ -107,6 +107,10 @@ pub(crate) fn statement_around(text: &str, at: usize) -> Option<Range<usize>> {
             return Some(range);
         }
     }
+    if bytes.get(at) == Some(&MARK) {
+        // What was left out is missed by the statement before it.
+        return solid(bytes, before.start..at);
+    }
     let end = statement_end(bytes, at);
     // Where nothing is left to leave out, the statement before was the one without end.
     solid(bytes, level.start..end).or_else(|| solid(bytes, before.start..end))

@@ -152,7 +152,9 @@ impl<'a> Builder<'a> {
                 Ok(pairs) => return build(pairs),
                 Err(error) => {
                     at = message::place(&error);
-                    self.report(message::explain(self.file, text, range.start, &error, rule));
+                    if !message::is_echo(text, &error) {
+                        self.report(message::explain(self.file, text, range.start, &error, rule));
+                    }
                 }
             }
         }
