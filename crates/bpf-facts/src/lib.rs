@@ -10,6 +10,7 @@ mod features;
 mod gfp;
 mod helpers;
 mod maps;
+mod perf_events;
 mod profile;
 mod progs;
 mod signals;
@@ -25,6 +26,7 @@ pub use helpers::{
     helper_by_name,
 };
 pub use maps::{MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, SizeRule, map_type};
+pub use perf_events::{HARDWARE_EVENTS, PerfEventDef, SOFTWARE_EVENTS, perf_event};
 pub use profile::{KernelProfile, Limits, Unsupported};
 pub use progs::{AttachType, PROG_TYPES, ProgSet, ProgType, ProgTypeDef, prog_type, prog_type_by_name};
 pub use signals::{SIGNALS, SignalDef, signal, signal_by_name};

@@ -1,9 +1,10 @@
 //! The only door to the kernel: bpf(2), perf_event_open(2), rings, waiting, and the few facts about the host that
 //! no file tells.
 //!
-//! Everything above is written against [`Kernel`]; [`LinuxKernel`] is the running one. Unsafe code stays in four
-//! files: `raw` (system calls), `ring` (shared memory), `child` (fork), `local_time` (libc's calendar).
+//! Everything above is written against [`Kernel`]; [`LinuxKernel`] is the running one. Unsafe code stays in five
+//! files: `raw` (system calls), `ring` (shared memory), `child` and `background` (fork), `local_time` (libc's calendar).
 
+pub mod background;
 pub mod child;
 pub mod clock;
 pub mod cpus;

@@ -80,6 +80,12 @@ pub trait Catalog {
     /// If it cannot be read or is no ELF file.
     fn user_functions(&self, path: &str) -> Result<Arc<[UserFunction]>, CatalogError>;
 
+    /// The offset in the file at which a virtual address of a binary lies; `None` if no loaded part holds it.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no ELF file.
+    fn file_offset(&self, path: &str, addr: u64) -> Result<Option<u64>, CatalogError>;
+
     /// USDT probes of a binary as `(provider, name)`, sorted.
     ///
     /// # Errors
@@ -118,6 +124,9 @@ impl Catalog for EmptyCatalog {
         Err(nothing(spec))
     }
     fn user_functions(&self, path: &str) -> Result<Arc<[UserFunction]>, CatalogError> {
+        Err(nothing(path))
+    }
+    fn file_offset(&self, path: &str, _: u64) -> Result<Option<u64>, CatalogError> {
         Err(nothing(path))
     }
     fn usdt_probes(&self, path: &str) -> Result<Arc<[(String, String)]>, CatalogError> {
