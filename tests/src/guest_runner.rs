@@ -1,4 +1,5 @@
-//! Runs the cases of a guest, inside it: `hark-guest-runner CASES_DIR LIST REPORT`.
+//! Runs the cases of a guest, inside it: `hark-guest-runner CASES_DIR LIST REPORT`. On the machine that builds guests,
+//! `hark-guest-runner --build-programs` builds the test programs and prints their paths.
 //!
 //! LIST names one case a line, REPORT is where the results go: a serial port, usually. Each line of a report is
 //! `word name text`, the parts separated by tabs:
@@ -20,10 +21,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use hark_testkit::run::{Machine, Outcome, Place, parse_version};
-use hark_tests::run_cases;
+use hark_tests::{programs, root_dir, run_cases, tests_dir};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == ["--build-programs"] {
+        let (program, program_dyn) = programs::build(&tests_dir(), &root_dir().join("target/lab/programs"))?;
+        println!("{}\n{}", program.display(), program_dyn.display());
+        return Ok(());
+    }
     let [cases, list, report] = arguments.as_slice() else {
         bail!("usage: hark-guest-runner CASES LIST REPORT")
     };

@@ -66,11 +66,15 @@ fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 #[test]
 fn unsafe_code_stands_in_the_listed_files_only() {
+    // Written so that this file does not find itself.
+    let marks = [
+        concat!("#![expect(", "unsafe_code"),
+        concat!("#[expect(", "unsafe_code"),
+        concat!("#[allow(", "unsafe_code"),
+    ];
     let mut found = BTreeSet::new();
     for (path, text) in rust_sources() {
-        if code_lines(&text)
-            .any(|(_, line)| line.starts_with("#![expect(unsafe_code") || line.contains("[allow(unsafe_code"))
-        {
+        if code_lines(&text).any(|(_, line)| marks.iter().any(|mark| line.trim_start().starts_with(mark))) {
             assert!(
                 UNSAFE_FILES.contains(&path.as_str()),
                 "{path} relaxes unsafe_code but is not in UNSAFE_FILES"

@@ -1,2 +1,63 @@
-//! Set-up, guests, kernels, benchmarks.
-fn main() {}
+//! Chores of the project: `cargo xtask COMMAND`.
+//!
+//! It depends on no other crate of the workspace, so that it works where one of them does not compile.
+
+mod bench;
+mod cpio;
+mod guest;
+mod image;
+mod kernels;
+mod report;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [FLAGS]              run every test; ends with a line `N passed, N failed, N skipped`
+      --no-checks           not: formatting, lints, cargo test
+      --no-native           not: run cases on this machine's kernel
+      --no-guests           not: run cases in virtual machines
+      --guest VERSION       only this guest (6.1, …); may be repeated; nothing else is run
+      --only TEXT           only run cases whose name contains TEXT
+  guest VERSION [-- CMD]    boot a guest with hark in it; run CMD and show its output, or start a shell
+  kernels                   fetch the guests' kernels
+  setup                     install what the tests need, or say what is missing
+  bench WHAT                measure: startup
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<bool> {
+    let Some((command, rest)) = arguments.split_first() else { bail!("{USAGE}") };
+    match (command.as_str(), rest) {
+        ("test", flags) => test::run(flags),
+        ("guest", [version]) => guest::shell(version, None),
+        ("guest", [version, dashes, command @ ..]) if dashes == "--" => {
+            guest::shell(version, Some(&command.join(" ")))
+        }
+        ("kernels", []) => kernels::fetch_all(),
+        ("setup", []) => setup::run().map(|missing| missing.is_empty()),
+        ("bench", [what, flags @ ..]) => bench::run(what, flags),
+        ("help" | "--help" | "-h", _) => {
+            print!("{USAGE}");
+            Ok(true)
+        }
+        _ => bail!("cannot understand this command line\n{USAGE}"),
+    }
+}
