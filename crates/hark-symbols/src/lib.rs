@@ -1,1 +1,37 @@
-//! ELF symbols, USDT notes, kallsyms, /proc maps.
+//! Which address has this name, and which name has this address.
+//!
+//! ```text
+//!  to attach                                        to print
+//!  library.rs   libc, bash, /usr/lib/*.so → path    kallsyms.rs    kernel address → name+offset
+//!  elf.rs       path, symbol → file offset          proc_maps.rs   process address → file, offset
+//!  usdt.rs      path → static probes
+//!  traceable.rs functions that kprobes may use      perf_map.rs    names of code made at run time
+//! ```
+//!
+//! Files are mapped, not read, and nothing in them is trusted: an ELF file under attack gives an error or fewer
+//! symbols, never a panic. What is parsed from `/proc` and tracefs is handed in as text by the caller, except in
+//! [`library`] and [`debug_file`], whose business is to find files.
+
+pub mod debug_file;
+mod elf;
+mod glob;
+mod kallsyms;
+mod ld_cache;
+pub mod library;
+mod map_file;
+mod perf_map;
+mod proc_maps;
+mod traceable;
+mod usdt;
+mod usdt_arg;
+
+pub use elf::{Elf, ElfError, Machine, Symbol, SymbolKind};
+pub use glob::glob_match;
+pub use kallsyms::{Kallsyms, KernelSymbol};
+pub use ld_cache::{LdCache, LdEntry};
+pub use map_file::{FileBytes, map_file};
+pub use perf_map::PerfMap;
+pub use proc_maps::{Mapping, ProcMaps};
+pub use traceable::{Traceable, traceable_functions};
+pub use usdt::UsdtProbe;
+pub use usdt_arg::{ArgError, Location, Register, UsdtArg, parse_args};
