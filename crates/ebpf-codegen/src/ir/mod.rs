@@ -7,9 +7,13 @@
 //! Memory of a function is a list of [`SlotData`]; where a slot lies (stack or per-CPU scratch) is decided late.
 
 mod builder;
+mod compact;
 mod entity;
 mod function;
 mod inst;
+pub mod parse;
+pub mod print;
+pub mod validate;
 
 pub use builder::{Builder, Variable};
 pub use entity::{Block, FuncRef, IndexVec, Inst, SlotId, Value};

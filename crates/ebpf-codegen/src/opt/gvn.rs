@@ -1,0 +1,73 @@
+//! `gvn`: an expression that has been computed on every path to here is not computed again.
+//!
+//! Calls of helpers that give the same result for the whole run (`pure_per_run` in bpf-facts) count as expressions.
+//! Loads do not: memory changes.
+
+use super::rewrite::Aliases;
+use super::{Pass, Plan};
+use crate::ir::{BinOp, Block, Cond, Function, InstData, Value};
+use rustc_hash::FxHashMap;
+
+pub(super) const PASS: Pass = Pass { name: "gvn", what: "computes equal expressions once", run };
+
+/// Whether two instructions that look the same have the same result wherever both may stand.
+fn is_expression(data: &InstData) -> bool {
+    match data {
+        InstData::Iconst(_)
+        | InstData::Binary(..)
+        | InstData::Unary(..)
+        | InstData::Icmp(..)
+        | InstData::Select(..)
+        | InstData::PtrAdd(..)
+        | InstData::PtrOff(..)
+        | InstData::SlotAddr(..)
+        | InstData::MapAddr(_)
+        | InstData::MapValueAddr(..)
+        | InstData::FuncAddr(_)
+        | InstData::BtfVarAddr(_) => true,
+        InstData::CallHelper(id, _) => bpf_facts::helper(*id).is_some_and(|def| def.flags.pure_per_run),
+        InstData::Load { .. }
+        | InstData::LoadPtr { .. }
+        | InstData::Store { .. }
+        | InstData::Atomic { .. }
+        | InstData::MemZero { .. }
+        | InstData::MemCopy { .. }
+        | InstData::CallFunc(..)
+        | InstData::CallKfunc { .. } => false,
+    }
+}
+
+/// Operands of symmetric operations in one order.
+fn normal(data: InstData) -> InstData {
+    match data {
+        InstData::Binary(op @ (BinOp::Add | BinOp::Mul | BinOp::And | BinOp::Or | BinOp::Xor), a, b)
+            if b < a =>
+        {
+            InstData::Binary(op, b, a)
+        }
+        InstData::Icmp(cond @ (Cond::Eq | Cond::Ne), a, b) if b < a => InstData::Icmp(cond, b, a),
+        other => other,
+    }
+}
+
+fn run(f: &mut Function, _: &Plan<'_>) -> bool {
+    let cfg = f.cfg();
+    let mut aliases = Aliases::new(f);
+    let mut seen: FxHashMap<InstData, Vec<(Value, Block)>> = FxHashMap::default();
+    for &b in &cfg.rpo {
+        let block = Block::new(b as usize);
+        for i in 0..f.blocks[block].insts.len() {
+            let inst = f.blocks[block].insts[i];
+            let node = &f.insts[inst];
+            let Some(result) = node.result.filter(|_| is_expression(&node.data)) else { continue };
+            let mut key = node.data.clone();
+            key.map_operands(|v| aliases.resolve(v));
+            let known = seen.entry(normal(key)).or_default();
+            match known.iter().rev().find(|(_, at)| cfg.dominates(at.index(), b as usize)) {
+                Some((value, _)) => aliases.replace(result, *value),
+                None => known.push((result, block)),
+            }
+        }
+    }
+    aliases.apply(f)
+}
