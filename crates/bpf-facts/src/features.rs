@@ -180,11 +180,28 @@ impl Feature {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::helpers::{HelperId, helper};
 
     #[test]
     fn rows_stand_in_order_of_the_enum() {
         for (i, def) in FEATURES.iter().enumerate() {
             assert_eq!(def.feature as usize, i, "{}", def.name);
+        }
+    }
+
+    #[test]
+    fn features_that_are_a_helper_are_as_old_as_it() {
+        for (feature, id) in [
+            (Feature::Ringbuf, HelperId::RINGBUF_RESERVE),
+            (Feature::BpfLoop, HelperId::LOOP),
+            (Feature::ForEachMapElem, HelperId::FOR_EACH_MAP_ELEM),
+            (Feature::LookupPercpuElem, HelperId::MAP_LOOKUP_PERCPU_ELEM),
+            (Feature::KtimeBoot, HelperId::KTIME_GET_BOOT_NS),
+            (Feature::KtimeTai, HelperId::KTIME_GET_TAI_NS),
+            (Feature::GetFuncIp, HelperId::GET_FUNC_IP),
+            (Feature::AttachCookie, HelperId::GET_ATTACH_COOKIE),
+        ] {
+            assert_eq!(helper(id).map(|def| def.since), Some(feature.def().since), "{feature:?}");
         }
     }
 }

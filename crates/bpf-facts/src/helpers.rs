@@ -242,9 +242,14 @@ impl HelperDef {
             .map_or(self.args, |row| row.args)
     }
 
-    /// The attach types a program of type `prog` must have one of to call it; `None` if any will do.
-    pub fn attach_in(&self, prog: ProgType) -> Option<&'static [AttachType]> {
-        ATTACH.iter().find(|row| row.ids.contains(&self.id) && row.prog == prog).map(|row| row.attach)
+    /// The attach types a program of type `prog` must have one of to call it on `kernel`; `None` if any will do.
+    pub fn attach_in(&self, prog: ProgType, kernel: V) -> Option<&'static [AttachType]> {
+        ATTACH
+            .iter()
+            .find(|row| {
+                row.ids.contains(&self.id) && row.prog == prog && row.until.is_none_or(|until| kernel < until)
+            })
+            .map(|row| row.attach)
     }
 
     /// Whether programs of type `prog` need a GPL-compatible licence to call it.

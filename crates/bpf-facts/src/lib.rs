@@ -13,11 +13,12 @@ mod maps;
 mod perf_events;
 mod profile;
 mod progs;
+mod registers;
 mod signals;
 mod syscalls;
 mod version;
 
-pub use contexts::{Arch, CtxField, CtxFieldKind, CtxLayout, ctx_layout, pt_regs};
+pub use contexts::{Arch, CtxAccess, CtxField, CtxFieldKind, CtxLayout, ctx_layout, sock_fields};
 pub use errnos::{ERRNOS, ErrnoDef, errno};
 pub use features::{FEATURES, Feature, FeatureDef};
 pub use gfp::{GFP_BITS, GFP_COMPOUNDS, gfp_names};
@@ -25,10 +26,13 @@ pub use helpers::{
     Arg, DynptrArg, HELPERS, HelperDef, HelperFlags, HelperId, MemAccess, Ret, TRACING, helper,
     helper_by_name,
 };
-pub use maps::{MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, SizeRule, map_type};
+pub use maps::{
+    EntriesRule, MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, SizeRule, map_type, map_type_by_name,
+};
 pub use perf_events::{HARDWARE_EVENTS, PerfEventDef, SOFTWARE_EVENTS, perf_event};
 pub use profile::{KernelProfile, Limits, Unsupported};
 pub use progs::{AttachType, PROG_TYPES, ProgSet, ProgType, ProgTypeDef, prog_type, prog_type_by_name};
+pub use registers::{CallConvention, call_convention, pt_regs, pt_regs_names};
 pub use signals::{SIGNALS, SignalDef, signal, signal_by_name};
 pub use syscalls::{SYSCALLS, syscall_name};
 pub use version::V;

@@ -18,8 +18,22 @@ pub struct Limits {
     pub processed: u32,
     /// Jumps that may be pending at once.
     pub jumps: u32,
-    /// Nested calls.
+    /// Nested calls, the program itself included.
     pub frames: u8,
+    /// Subprograms, the program itself included.
+    pub subprogs: u32,
+    /// Maps one program may use.
+    pub maps: u32,
+}
+
+impl Limits {
+    /// Those of `version`, for a privileged process.
+    pub const fn of(version: V) -> Limits {
+        let large = version.0 > 5 || version.0 == 5 && version.1 >= 2;
+        let (insns, processed) = if large { (1_000_000, 1_000_000) } else { (4096, 131_072) };
+        let jumps = if large { 8192 } else { 1024 };
+        Limits { stack: 512, insns, processed, jumps, frames: 8, subprogs: 256, maps: 64 }
+    }
 }
 
 /// What a kernel of one version on one architecture can do.
@@ -61,7 +75,7 @@ impl KernelProfile {
             .iter()
             .filter(|def| def.since <= version)
             .fold(0, |bits, def| bits | 1 << def.feature as u64);
-        let limits = Limits { stack: 512, insns: 1_000_000, processed: 1_000_000, jumps: 8192, frames: 8 };
+        let limits = Limits::of(version);
         Self { version, arch, limits, features }
     }
 
@@ -120,6 +134,8 @@ impl KernelProfile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::helpers::HELPERS;
+    use crate::progs::PROG_TYPES;
 
     #[test]
     fn profiles_grow_with_the_version() {
@@ -128,6 +144,28 @@ mod tests {
             let (old, new) =
                 (KernelProfile::of(pair[0], Arch::X86_64), KernelProfile::of(pair[1], Arch::X86_64));
             assert_eq!(old.features & !new.features, 0, "{} to {}", pair[0], pair[1]);
+            assert!(old.limits.insns <= new.limits.insns && old.limits.processed <= new.limits.processed);
+            for (def, ty) in HELPERS.iter().flat_map(|def| PROG_TYPES.iter().map(move |prog| (def, prog.ty)))
+            {
+                let lost = old.helper(def.id, ty).is_ok() && new.helper(def.id, ty).is_err();
+                assert!(!lost, "{} in {ty:?}: {} to {}", def.name, pair[0], pair[1]);
+            }
         }
+    }
+
+    #[test]
+    fn a_missing_helper_names_its_version() {
+        let old = KernelProfile::of(V(5, 10), Arch::X86_64);
+        let missing = |id, prog| old.helper(id, prog).expect_err("missing").to_string();
+        assert_eq!(missing(HelperId::LOOP, ProgType::Kprobe), "helper loop needs Linux 5.17 or later");
+        assert_eq!(
+            missing(HelperId::GET_CURRENT_PID_TGID, ProgType::SchedCls),
+            "helper get_current_pid_tgid needs Linux 6.10 or later"
+        );
+        assert_eq!(
+            missing(HelperId::GET_STACK, ProgType::Xdp),
+            "helper get_stack is not for programs of this type"
+        );
+        assert_eq!(missing(HelperId(9999), ProgType::Xdp), "unknown helper 9999");
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct ArgsRow {
 pub(super) struct AttachRow {
     pub(super) ids: &'static [H],
     pub(super) prog: P,
+    /// Only in kernels before this one.
+    pub(super) until: Option<V>,
     pub(super) attach: &'static [A],
 }
 
@@ -101,7 +103,7 @@ pub(super) static SINCE: &[SinceRow] = &[
     since(&[H::GET_SOCKET_COOKIE], ProgSet::of(&[P::SkReuseport]), V(5, 14)),
     since(&[H::SETSOCKOPT, H::GETSOCKOPT], ProgSet::of(&[P::CgroupSockopt]), V(5, 15)),
     since(&[H::SETSOCKOPT, H::GETSOCKOPT], ProgSet::of(&[P::Lsm]), V(6, 0)),
-    since(&[H::SETSOCKOPT, H::GETSOCKOPT], ProgSet::of(&[P::CgroupSock]), V(6, 18)),
+    since(&[H::SETSOCKOPT, H::GETSOCKOPT], ProgSet::of(&[P::CgroupSock]), V(6, 19)),
     since(&[H::GET_LOCAL_STORAGE, H::GET_RETVAL, H::SET_RETVAL], ProgSet::of(&[P::Lsm]), V(6, 0)),
     since(
         &[H::GET_RETVAL, H::SET_RETVAL],
@@ -238,7 +240,11 @@ const WITH_RETVAL: &[A] = &[
 ];
 
 const fn attach(ids: &'static [H], prog: P, attach: &'static [A]) -> AttachRow {
-    AttachRow { ids, prog, attach }
+    AttachRow { ids, prog, until: None, attach }
+}
+
+const fn attach_until(version: V, ids: &'static [H], prog: P, attach: &'static [A]) -> AttachRow {
+    AttachRow { ids, prog, until: Some(version), attach }
 }
 
 /// The first row that fits counts.
@@ -247,7 +253,9 @@ pub(super) static ATTACH: &[AttachRow] = &[
     attach(&[H::SEQ_PRINTF, H::SEQ_WRITE, H::SEQ_PRINTF_BTF], P::Lsm, &[]),
     attach(&[H::SEQ_PRINTF, H::SEQ_WRITE, H::SEQ_PRINTF_BTF], P::Syscall, &[]),
     attach(&[H::GET_FUNC_RET, H::GET_FUNC_IP], P::Tracing, TRAMPOLINE),
+    attach_until(V(7, 3), &[H::GET_FUNC_ARG, H::GET_FUNC_ARG_CNT], P::Tracing, TRAMPOLINE),
     attach(&[H::GET_FUNC_ARG, H::GET_FUNC_ARG_CNT], P::Tracing, TRAMPOLINE_OR_RAW_TP),
+    attach_until(V(6, 10), &[H::GET_ATTACH_COOKIE], P::Tracing, TRAMPOLINE),
     attach(&[H::GET_ATTACH_COOKIE], P::Tracing, TRAMPOLINE_OR_RAW_TP),
     attach(
         &[H::GET_FUNC_ARG, H::GET_FUNC_ARG_CNT, H::GET_FUNC_RET, H::GET_ATTACH_COOKIE],
@@ -265,6 +273,9 @@ pub(super) static ATTACH: &[AttachRow] = &[
     attach(&[H::SETSOCKOPT, H::GETSOCKOPT], P::CgroupSockAddr, WITH_SOCKET),
     attach(&[H::BIND], P::CgroupSockAddr, &[A::CgroupInet4Connect, A::CgroupInet6Connect]),
     attach(&[H::GET_RETVAL, H::SET_RETVAL], P::CgroupSockAddr, WITH_RETVAL),
+    // Number 0 is a hook without a value: these must say what they are for.
+    attach(&[H::GET_RETVAL, H::SET_RETVAL], P::CgroupDevice, &[A::CgroupDevice]),
+    attach(&[H::GET_RETVAL, H::SET_RETVAL], P::CgroupSysctl, &[A::CgroupSysctl]),
     attach(&[H::GET_RETVAL, H::SET_RETVAL], P::CgroupSkb, &[]),
     attach(&[H::GET_RETVAL, H::SET_RETVAL], P::SockOps, &[]),
 ];
