@@ -51,13 +51,14 @@ fn close_range(first: u32, last: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::fcntl::OFlag;
     use std::fs::File;
     use std::io::Read;
 
     #[test]
     fn what_is_handed_over_is_closed_and_nothing_else_kept() {
-        let (kept_read, kept) = nix::unistd::pipe().expect("a pipe");
-        let (other_read, other) = nix::unistd::pipe().expect("a pipe");
+        let (kept_read, kept) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
+        let (other_read, other) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
         close_in_background(vec![kept]);
         drop(other);
         // Both ends see the end of the file: nobody holds the writing side.

@@ -31,6 +31,7 @@ impl Errno {
     pub const ERANGE: Errno = Errno(libc::ERANGE);
     pub const ENOSYS: Errno = Errno(libc::ENOSYS);
     pub const EILSEQ: Errno = Errno(libc::EILSEQ);
+    pub const EADDRNOTAVAIL: Errno = Errno(libc::EADDRNOTAVAIL);
     pub const EOPNOTSUPP: Errno = Errno(libc::EOPNOTSUPP);
     /// `ENOTSUPP`, 524: internal to the kernel, and yet what bpf(2) returns for operations that an object lacks.
     pub const ENOTSUPP: Errno = Errno(524);

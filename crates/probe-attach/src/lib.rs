@@ -1,1 +1,25 @@
-//! Expands a probe spec to attach points and attaches programs to them.
+//! Turns what a script says to trace into attached programs.
+//!
+//! ```text
+//!  ProbeSpec ── expand ──▶ AttachPoints ── Method::choose ──▶ (load) ── attach_all ──▶ Links ── detach_all ──▶ Leftovers
+//!             Catalog                       KernelProfile               Kernel
+//! ```
+//!
+//! [`expand`] looks at the host through a [`Catalog`](hark_object::Catalog) only, and [`attach_all`] at the kernel
+//! through the [`Kernel`](bpf_syscall::Kernel) trait. [`HostCatalog`] is the catalogue of the machine we run on.
+
+mod attach;
+
+mod error;
+mod expand;
+mod kinds;
+mod link;
+mod point;
+
+pub use attach::{Method, Program, Scope, attach, attach_all};
+
+pub use error::AttachError;
+pub use expand::expand;
+pub use kinds::on_demand::run_once;
+pub use link::{Leftovers, Link, detach_all};
+pub use point::{AttachPoint, Place, attach_order};
