@@ -45,6 +45,8 @@ pub enum CtxAccess {
     Whole,
     /// Reads of the whole field or an aligned part of it; writes of the whole.
     Narrow,
+    /// As `Narrow`, but every part begins where the field does.
+    NarrowFromStart,
     /// As `Narrow`, but reads of at least 2 bytes.
     NarrowTo2,
     /// As `Narrow`, and reads of 4 bytes from its start, beyond the 2 it has.

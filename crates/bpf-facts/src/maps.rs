@@ -247,7 +247,8 @@ const fn row(
     MapTypeDef { ty, name, since, key, value, entries, per_cpu, ops, flags, required, needs_btf }
 }
 
-/// Every map type, in order of its number.
+/// Every map type, in order of its number. A stack trace's value also ends at `kernel.perf_event_max_stack` frames
+/// (127 unless changed) of 8 bytes, or of 32 with `STACK_BUILD_ID`; a CPU map at the number of CPUs.
 #[rustfmt::skip]
 pub static MAP_TYPES: &[MapTypeDef] = &[
     row(T::Hash, "hash", V(3, 19), KEY, ELEMENT, N::Some, RW, F::HASH & !F::NO_COMMON_LRU),

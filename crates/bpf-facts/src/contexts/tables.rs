@@ -1,6 +1,6 @@
 //! The contexts themselves.
 
-use super::CtxAccess::{Any, Narrow, NarrowOrPair, NarrowOrWord, NarrowTo2, Whole};
+use super::CtxAccess::{Any, Narrow, NarrowFromStart, NarrowOrPair, NarrowOrWord, NarrowTo2, Whole};
 use super::CtxFieldKind::{
     FlowKeys, Packet, PacketEnd, PacketMeta, Scalar, SockCommonOrNull, Socket, SocketOrNull, TpBuffer,
 };
@@ -161,19 +161,19 @@ static XDP_MD: &[CtxField] = &[
 #[rustfmt::skip]
 pub(super) static SOCK: &[CtxField] = &[
     num("bound_dev_if", 0, 4, Whole, V(4, 10)),
-    num("family", 4, 4, Narrow, V(4, 10)),
-    num("type", 8, 4, Narrow, V(4, 10)),
-    num("protocol", 12, 4, Narrow, V(4, 10)),
+    num("family", 4, 4, NarrowFromStart, V(4, 10)),
+    num("type", 8, 4, NarrowFromStart, V(4, 10)),
+    num("protocol", 12, 4, NarrowFromStart, V(4, 10)),
     num("mark", 16, 4, Whole, V(4, 14)),
     num("priority", 20, 4, Whole, V(4, 14)),
     num("src_ip4", 24, 4, Narrow, V(4, 17)),
     nums("src_ip6", 28, 4, Narrow, V(4, 17)),
-    num("src_port", 44, 4, Narrow, V(4, 17)),
+    num("src_port", 44, 4, NarrowFromStart, V(4, 17)),
     num("dst_port", 48, 2, NarrowOrWord, V(5, 1)),
     num("dst_ip4", 52, 4, Narrow, V(5, 1)),
     nums("dst_ip6", 56, 4, Narrow, V(5, 1)),
-    num("state", 72, 4, Narrow, V(5, 1)),
-    num("rx_queue_mapping", 76, 4, Narrow, V(5, 8)),
+    num("state", 72, 4, NarrowFromStart, V(5, 1)),
+    num("rx_queue_mapping", 76, 4, NarrowFromStart, V(5, 8)),
 ];
 
 /// As a context, a socket shows its addresses only when bound. See `__sock_filter_check_attach_type`.
@@ -185,19 +185,19 @@ const SOCK_LIFE: &[A] = &[A::None, A::CgroupInetSockCreate, A::CgroupInetSockRel
 #[rustfmt::skip]
 static CGROUP_SOCK: &[CtxField] = &[
     num("bound_dev_if", 0, 4, Whole, V(4, 10)).only(SOCK_LIFE),
-    num("family", 4, 4, Narrow, V(4, 10)),
-    num("type", 8, 4, Narrow, V(4, 10)),
-    num("protocol", 12, 4, Narrow, V(4, 10)),
+    num("family", 4, 4, NarrowFromStart, V(4, 10)),
+    num("type", 8, 4, NarrowFromStart, V(4, 10)),
+    num("protocol", 12, 4, NarrowFromStart, V(4, 10)),
     num("mark", 16, 4, Whole, V(4, 14)).only(SOCK_LIFE),
     num("priority", 20, 4, Whole, V(4, 14)).only(SOCK_LIFE),
     num("src_ip4", 24, 4, Narrow, V(4, 17)).only(POST_BIND4),
     nums("src_ip6", 28, 4, Narrow, V(4, 17)).only(POST_BIND6),
-    num("src_port", 44, 4, Narrow, V(4, 17)).only(POST_BIND),
+    num("src_port", 44, 4, NarrowFromStart, V(4, 17)).only(POST_BIND),
     num("dst_port", 48, 2, NarrowOrWord, V(5, 1)),
     num("dst_ip4", 52, 4, Narrow, V(5, 1)),
     nums("dst_ip6", 56, 4, Narrow, V(5, 1)),
-    num("state", 72, 4, Narrow, V(5, 1)),
-    num("rx_queue_mapping", 76, 4, Narrow, V(5, 8)),
+    num("state", 72, 4, NarrowFromStart, V(5, 1)),
+    num("rx_queue_mapping", 76, 4, NarrowFromStart, V(5, 8)),
 ];
 
 /// `struct sk_msg_md`
@@ -291,7 +291,7 @@ static SOCK_OPS: &[CtxField] = &[
     ptr("skb_data", 192, 8, Packet, V(5, 10)),
     ptr("skb_data_end", 200, 8, PacketEnd, V(5, 10)),
     num("skb_len", 208, 4, Whole, V(5, 10)),
-    num("skb_tcp_flags", 212, 4, Narrow, V(5, 10)),
+    num("skb_tcp_flags", 212, 4, NarrowFromStart, V(5, 10)),
     num("skb_hwtstamp", 216, 8, Whole, V(6, 2)),
 ];
 
