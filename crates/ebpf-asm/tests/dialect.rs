@@ -136,3 +136,10 @@ fn mistakes_are_located() {
         "1:35: the old value comes back in the operand's register",
     );
 }
+
+/// `kernel.log` is what the verifier of Linux 6.18 printed of the program in `kernel.s`.
+#[test]
+fn the_log_of_a_kernel_reads_back() {
+    let program = parse(include_str!("kernel.s")).expect("parses");
+    assert_eq!(parse(include_str!("kernel.log")), Ok(program));
+}
