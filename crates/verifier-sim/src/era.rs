@@ -1,0 +1,122 @@
+//! What kernel versions judge differently, as data.
+//!
+//! The simulation follows the newest kernel; a change listed here is applied where the profile's version has it, and
+//! the older behaviour is taken where it has not. Changes that stable kernels took over later are listed with the
+//! version of the mainline kernel unless every maintained stable kernel has them.
+
+use bpf_facts::V;
+
+/// A change in the verifier's judgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Change {
+    /// Loads and stores through stack pointers with a variable offset.
+    VariableStackOffset,
+    /// Scalars narrower than 8 bytes are tracked when spilled.
+    NarrowSpills,
+    /// Reading stack that was never written is allowed to the privileged.
+    UninitStack,
+    /// Products of unknown bits are tracked by summing masks.
+    MulMaskSum,
+    /// Products of unknown bits are tracked as unions of partial sums.
+    MulPartialSums,
+    /// Any scalar is tracked when spilled, zero and unknown ones too, and may be filled in part.
+    WholeScalarSpills,
+    /// Comparison of two unknown registers narrows both.
+    RegRegRefine,
+    /// 64-bit bounds are refined from 32-bit ones and back.
+    MixedBounds,
+    /// Signed and unsigned ranges that overlap in one place are intersected there.
+    CrossSignBounds,
+    /// Negation keeps its range.
+    NegRange,
+    /// Signed products keep their range.
+    MulSignedRange,
+    /// `and` and `or` of a value that is 0 or -1 are verified for both.
+    ForkScalars,
+    /// Division and modulo by a constant keep their range.
+    DivRange,
+    /// Byte swaps keep what is known of the bits.
+    SwapBits,
+    /// `and`, `or`, `xor` derive signed bounds from unsigned ones whatever the signs were.
+    BitwiseSignedFromUnsigned,
+    /// A register equal to another plus a constant follows the other's bounds.
+    LinkedOffsets,
+    /// A pointer compared with one known not to be NULL is not NULL where they are equal.
+    EqualPointersNotNull,
+    /// `get_smp_processor_id` returns less than the number of CPUs.
+    SmpIdRange,
+    /// Stack that a helper only reads keeps what is known of it.
+    HelperReadsKeepStack,
+}
+
+/// One row: the change, and the first version that has it.
+pub(crate) struct ChangeDef {
+    pub(crate) change: Change,
+    pub(crate) since: V,
+}
+
+const fn row(change: Change, major: u16, minor: u16) -> ChangeDef {
+    ChangeDef { change, since: V(major, minor) }
+}
+
+/// Every change, in order of the enum.
+pub(crate) static CHANGES: &[ChangeDef] = &[
+    row(Change::VariableStackOffset, 5, 12),
+    row(Change::NarrowSpills, 5, 16),
+    row(Change::UninitStack, 6, 3),
+    row(Change::MulMaskSum, 5, 14),
+    row(Change::MulPartialSums, 6, 18),
+    row(Change::WholeScalarSpills, 6, 9),
+    row(Change::RegRegRefine, 6, 8),
+    row(Change::MixedBounds, 6, 8),
+    row(Change::CrossSignBounds, 6, 12),
+    row(Change::NegRange, 6, 17),
+    row(Change::MulSignedRange, 6, 14),
+    row(Change::ForkScalars, 6, 12),
+    row(Change::DivRange, 7, 0),
+    row(Change::SwapBits, 7, 0),
+    row(Change::BitwiseSignedFromUnsigned, 6, 10),
+    row(Change::LinkedOffsets, 6, 10),
+    row(Change::EqualPointersNotNull, 6, 2),
+    row(Change::SmpIdRange, 6, 12),
+    row(Change::HelperReadsKeepStack, 6, 14),
+];
+
+/// The changes a kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Era(u32);
+
+impl Era {
+    /// Those of `version`.
+    pub(crate) fn of(version: V) -> Era {
+        let has = CHANGES.iter().filter(|def| def.since <= version);
+        Era(has.fold(0, |bits, def| bits | 1 << def.change as u32))
+    }
+
+    /// Whether it has `change`.
+    pub(crate) fn has(self, change: Change) -> bool {
+        self.0 & 1 << change as u32 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_in_order_of_the_enum() {
+        for (i, def) in CHANGES.iter().enumerate() {
+            assert_eq!(def.change as usize, i);
+        }
+        assert!(CHANGES.len() <= 32);
+    }
+
+    #[test]
+    fn newer_kernels_have_what_older_ones_have() {
+        let versions = [V(5, 10), V(5, 15), V(6, 1), V(6, 6), V(6, 12), V(6, 18), V(7, 3)];
+        for pair in versions.windows(2) {
+            assert_eq!(Era::of(pair[0]).0 & !Era::of(pair[1]).0, 0);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Stack that was never written.
+
+use super::Rule;
+use ebpf_asm::Reg;
+
+/// A byte at `off` from the top of the frame was not written.
+pub(crate) fn missing(r: Option<Reg>, off: i64, size: i64) -> Box<crate::Stop> {
+    let regs: Vec<Reg> = r.into_iter().collect();
+    Rule::InitialisedStack.reject(
+        &regs,
+        format!("the byte at r10{off:+} was not written before {size} bytes of stack are read"),
+    )
+}

@@ -1,0 +1,17 @@
+//! Instructions the kernel is too old for.
+
+use super::{Check, Rule};
+use crate::env::Env;
+use bpf_facts::V;
+use ebpf_asm::Insn;
+
+/// The instruction, whatever its operands.
+pub(crate) fn check(env: &Env<'_>, insn: &Insn) -> Check {
+    let (major, minor) = ebpf_asm::since(insn);
+    let since = V(major, minor);
+    if since <= env.profile.version {
+        return Ok(());
+    }
+    Err(Rule::InstructionKnown
+        .reject(&[], format!("the instruction needs Linux {since}, and this is for {}", env.profile.version)))
+}

@@ -1,0 +1,512 @@
+//! Calls of helper functions.
+
+use super::memory::Access;
+use crate::era::Change;
+use crate::explore::{Flow, Walk};
+use crate::rules::{
+    Check, Rule, argument, argument_length, context_access, helper_allowed, map_helper, packet_bounds,
+    reference,
+};
+use crate::state::{Flags, Kind, Ref, RegState};
+use bpf_facts::{Arg, HelperDef, HelperId, MapType, MemAccess, Ret, V};
+use ebpf_asm::{Operand, Reg};
+
+/// Largest negative error number.
+const MAX_ERRNO: i64 = 4095;
+
+/// What the arguments of a call were found to be.
+#[derive(Default)]
+struct Call {
+    map: Option<(u32, u32)>,
+    subprog: Option<u32>,
+    mem_size: u32,
+    /// Largest length given.
+    max_len: i64,
+    /// Stack that the helper fills: register and bytes.
+    fills: Option<(Reg, u32)>,
+    /// Reference given.
+    ref_id: u32,
+    releases: bool,
+    btf_id: u32,
+}
+
+fn arg_reg(i: usize) -> Reg {
+    Reg::new(i as u8 + 1).expect("helpers have five arguments")
+}
+
+impl Walk<'_> {
+    pub(crate) fn call_helper(&mut self, id: u32) -> Check<Flow> {
+        let def = helper_allowed::check(self.env, id)?;
+        let args = self.env.profile.helper_args(def, self.env.prog.ty);
+        let mut call = Call::default();
+        for (i, arg) in args.iter().enumerate() {
+            if *arg == Arg::None {
+                break;
+            }
+            self.check_arg(def, &args, i, &mut call)?;
+        }
+        if let Some((index, _)) = call.map {
+            map_helper::check(self.env, def, index)?;
+        }
+        if let Some((r, size)) = call.fills {
+            for i in 0..size {
+                self.store_value(1, r, i as i32, None::<Operand>, false)?;
+            }
+        }
+        if call.releases && call.ref_id != 0 {
+            self.release(call.ref_id)?;
+        }
+        self.check_special(def, &call)?;
+        if def.flags.clobbers_packet {
+            self.forget_packets();
+        }
+        self.clobber_caller_saved();
+        let result = self.result(def, &call)?;
+        *self.st.reg_mut(Reg::R0) = result;
+        Ok(Flow::Next)
+    }
+
+    fn check_arg(&mut self, def: &HelperDef, args: &[Arg; 5], i: usize, call: &mut Call) -> Check {
+        let r = arg_reg(i);
+        let value = self.read(r)?;
+        let arg = args[i];
+        if arg == Arg::Anything {
+            return Ok(());
+        }
+        if value.kind.is_packet() && !(def.flags.packet_mem && self.env.prog.may_read_packets()) {
+            return Err(argument::wrong(def, &value, r, "anything but packet data"));
+        }
+        let null = value.is_null() && arg.nullable();
+        if !null {
+            self.check_kind(def, arg, &value, r)?;
+        }
+        if arg.releases() {
+            reference::check_releasable(&value, r)?;
+            call.releases = true;
+        }
+        if value.ref_id != 0 {
+            if call.ref_id != 0 {
+                return self.unsure("a call is given two references");
+            }
+            call.ref_id = value.ref_id;
+        }
+        match arg {
+            Arg::None
+            | Arg::Anything
+            | Arg::Scalar
+            | Arg::Ctx
+            | Arg::CtxOrNull
+            | Arg::AllocMem
+            | Arg::StackOrNull => Ok(()),
+            Arg::ConstMapPtr => {
+                call.map = Some((value.aux, value.uid));
+                Ok(())
+            }
+            Arg::MapKey => {
+                let size = self.map_of(def, call, r)?.0;
+                self.check_mem(def, &value, r, size, MemAccess::Read, false, call)
+            }
+            Arg::MapValue => {
+                let size = self.map_of(def, call, r)?.1;
+                self.check_mem(def, &value, r, size, MemAccess::Read, false, call)
+            }
+            Arg::MapValueOrNull => {
+                if null {
+                    return Ok(());
+                }
+                let size = self.map_of(def, call, r)?.1;
+                self.check_mem(def, &value, r, size, MemAccess::Read, false, call)
+            }
+            Arg::UninitMapValue => {
+                let size = self.map_of(def, call, r)?.1;
+                self.check_mem(def, &value, r, size, MemAccess::Write, false, call)
+            }
+            // Checked with the length that follows.
+            Arg::Mem(_) | Arg::MemOrNull(_) => Ok(()),
+            Arg::FixedMem(access, size) => self.check_mem(def, &value, r, size, access, false, call),
+            Arg::IntPtr(size) => {
+                self.check_mem(def, &value, r, size, MemAccess::Write, false, call)?;
+                crate::rules::alignment::check(&value, r, 0, size, true)
+            }
+            Arg::Len | Arg::LenOrZero => self.check_len(def, args, i, call),
+            Arg::ConstAllocSize => {
+                let Some(size) = value.as_const() else {
+                    return Err(argument::wrong(def, &value, r, "a known constant"));
+                };
+                call.mem_size = size as u32;
+                self.mark_precise(r);
+                Ok(())
+            }
+            Arg::Func => {
+                call.subprog = Some(value.aux);
+                Ok(())
+            }
+            Arg::ConstStr => self.check_const_str(def, &value, r),
+            Arg::BtfPtr(name) | Arg::BtfPtrOrNull(name) => {
+                if null {
+                    Ok(())
+                } else {
+                    self.check_object_arg(def, &value, r, name)
+                }
+            }
+            Arg::PercpuBtfPtr => {
+                call.btf_id = value.aux;
+                Ok(())
+            }
+            Arg::SockCommonBtf
+            | Arg::SockCommonBtfOrNull
+            | Arg::SockRelease
+            | Arg::SockCommon
+            | Arg::SocketOrNull
+            | Arg::SpinLock
+            | Arg::Timer
+            | Arg::KptrDest
+            | Arg::KptrRelease
+            | Arg::Dynptr(_) => self.unsure(format!("arguments of helper {}", def.name)),
+        }
+    }
+
+    /// Key and value size of the map given before.
+    fn map_of(&self, def: &HelperDef, call: &Call, r: Reg) -> Check<(u32, u32)> {
+        match call.map {
+            Some((index, _)) => {
+                let map = self.env.map(index);
+                Ok((map.key_size, map.value_size))
+            }
+            None => Err(Rule::Argument.reject(&[r], format!("helper {} is given no map", def.name))),
+        }
+    }
+
+    /// The register holds the kind of thing that the argument wants.
+    fn check_kind(&self, def: &HelperDef, arg: Arg, value: &RegState, r: Reg) -> Check {
+        use Kind as K;
+        let kind = value.kind;
+        // A flag that the argument does not mind is as if not there.
+        let mut flags = value.flags;
+        if arg.nullable() {
+            flags = flags.without(Flags::MAYBE_NULL);
+        }
+        let reads = matches!(
+            arg,
+            Arg::Mem(MemAccess::Read)
+                | Arg::MemOrNull(MemAccess::Read)
+                | Arg::FixedMem(MemAccess::Read, _)
+                | Arg::MapKey
+                | Arg::MapValue
+                | Arg::MapValueOrNull
+        );
+        if reads {
+            flags = flags.without(Flags::RDONLY);
+        }
+        let plain = flags == Flags::NONE;
+        let (ok, wants) = match arg {
+            Arg::None | Arg::Anything => (true, ""),
+            Arg::Scalar | Arg::Len | Arg::LenOrZero | Arg::ConstAllocSize => (kind == K::Scalar, "a number"),
+            Arg::Ctx | Arg::CtxOrNull => (kind == K::Ctx, "the context"),
+            Arg::ConstMapPtr => (kind == K::Map, "a map"),
+            Arg::MapKey | Arg::MapValue | Arg::MapValueOrNull | Arg::UninitMapValue | Arg::IntPtr(_)
+                if !self.takes_any_memory(arg) =>
+            {
+                (
+                    plain && matches!(kind, K::Stack | K::Packet | K::PacketMeta | K::MapKey | K::MapValue),
+                    "memory",
+                )
+            }
+            Arg::MapKey
+            | Arg::MapValue
+            | Arg::MapValueOrNull
+            | Arg::UninitMapValue
+            | Arg::IntPtr(_)
+            | Arg::Mem(_)
+            | Arg::MemOrNull(_)
+            | Arg::FixedMem(..) => {
+                let mem = plain
+                    && matches!(
+                        kind,
+                        K::Stack | K::Packet | K::PacketMeta | K::MapKey | K::MapValue | K::Mem | K::Buf
+                    );
+                let record = kind == K::Mem && flags == Flags::RINGBUF;
+                let object = kind == K::Btf && flags == Flags::TRUSTED;
+                if object {
+                    return self.unsure("a kernel object is given to a helper as memory");
+                }
+                (mem || record, "memory")
+            }
+            Arg::AllocMem => {
+                (kind == K::Mem && flags == Flags::RINGBUF, "a record from ringbuf_reserve, not NULL")
+            }
+            Arg::Func => (kind == K::Func, "a function"),
+            Arg::StackOrNull => (kind == K::Stack, "an address on the stack, or 0"),
+            Arg::ConstStr => (kind == K::MapValue && plain, "a constant string"),
+            Arg::BtfPtr(_) | Arg::BtfPtrOrNull(_) => {
+                (kind == K::Btf && !value.flags.any(Flags::USER.with(Flags::PERCPU)), "a kernel object")
+            }
+            Arg::PercpuBtfPtr => (kind == K::Btf && value.flags.has(Flags::PERCPU), "a per-CPU variable"),
+            Arg::SockCommonBtf
+            | Arg::SockCommonBtfOrNull
+            | Arg::SockRelease
+            | Arg::SockCommon
+            | Arg::SocketOrNull
+            | Arg::SpinLock
+            | Arg::Timer
+            | Arg::KptrDest
+            | Arg::KptrRelease
+            | Arg::Dynptr(_) => return self.unsure(format!("arguments of helper {}", def.name)),
+        };
+        if !ok {
+            return Err(argument::wrong(def, value, r, wants));
+        }
+        match kind {
+            K::Stack | K::Packet | K::PacketMeta | K::MapKey | K::MapValue | K::Mem | K::Buf | K::Scalar => {
+                Ok(())
+            }
+            K::Btf if value.val.is_zero() => Ok(()),
+            _ if value.off == 0 && value.val.is_zero() => Ok(()),
+            _ => Err(argument::wrong(def, value, r, "a pointer that was not moved")),
+        }
+    }
+
+    /// Whether records and buffers serve as keys, values and integers.
+    fn takes_any_memory(&self, arg: Arg) -> bool {
+        let since = if matches!(arg, Arg::IntPtr(_)) { V(6, 12) } else { V(6, 2) };
+        self.env.profile.version >= since
+    }
+
+    fn check_len(&mut self, def: &HelperDef, args: &[Arg; 5], i: usize, call: &mut Call) -> Check {
+        let (r, mem_reg) = (arg_reg(i), arg_reg(i - 1));
+        let value = *self.st.reg(r);
+        let zero_ok = args[i] == Arg::LenOrZero;
+        let size = argument_length::check(def, &value, r, zero_ok)?;
+        call.max_len = i64::from(size);
+        let access = match args[i - 1] {
+            Arg::Mem(access) | Arg::MemOrNull(access) => access,
+            _ => MemAccess::Read,
+        };
+        // Memory that is only written may be uninitialised only if it is known how much is written.
+        let access = if access == MemAccess::Write && value.as_const().is_none() {
+            MemAccess::ReadWrite
+        } else {
+            access
+        };
+        let mem = *self.st.reg(mem_reg);
+        self.check_mem(def, &mem, mem_reg, size, access, zero_ok, call)?;
+        self.mark_precise(r);
+        Ok(())
+    }
+
+    /// `size` bytes at `value` for a helper.
+    #[expect(clippy::too_many_arguments, reason = "an argument and what is known of it")]
+    fn check_mem(
+        &mut self,
+        def: &HelperDef,
+        value: &RegState,
+        r: Reg,
+        size: u32,
+        access: MemAccess,
+        zero_ok: bool,
+        call: &mut Call,
+    ) -> Check {
+        let direction = if access == MemAccess::Read { Access::Read } else { Access::Write };
+        let at = i64::from(value.off);
+        match value.kind {
+            Kind::Stack => self.check_stack_arg(def, value, r, size, access, zero_ok, call),
+            Kind::Packet | Kind::PacketMeta => packet_bounds::check(value, r, at, size, zero_ok),
+            Kind::MapValue => {
+                let value = RegState { flags: value.flags.without(Flags::MAYBE_NULL), ..*value };
+                self.check_map_value(&value, r, at, size, zero_ok, direction)
+            }
+            Kind::MapKey | Kind::Mem | Kind::Buf => {
+                let zero_ok = zero_ok && value.kind != Kind::MapKey;
+                let value = RegState { flags: value.flags.without(Flags::MAYBE_NULL), ..*value };
+                self.check_plain(&value, r, at, size, zero_ok, direction)
+            }
+            Kind::Scalar if zero_ok && size == 0 && value.is_null() => Ok(()),
+            Kind::Ctx => {
+                context_access::check_pointer(value, r)?;
+                self.unsure("the context is given to a helper as memory")
+            }
+            _ => Err(argument::wrong(def, value, r, "memory")),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an argument and what is known of it")]
+    fn check_stack_arg(
+        &mut self,
+        def: &HelperDef,
+        value: &RegState,
+        r: Reg,
+        size: u32,
+        access: MemAccess,
+        zero_ok: bool,
+        call: &mut Call,
+    ) -> Check {
+        if size == 0 && !zero_ok {
+            return Err(argument::wrong(def, value, r, "at least one byte"));
+        }
+        let variable = value.val.as_const().is_none();
+        let (min, max) = if variable && !self.env.era.has(Change::VariableStackOffset) {
+            return self.unsure("a helper is given stack at a variable offset");
+        } else {
+            self.stack_range(r, 0, i64::from(size), false)?
+        };
+        if access == MemAccess::Write && !variable {
+            call.fills = Some((r, size));
+            return Ok(());
+        }
+        let clobber = access != MemAccess::Read || !self.env.era.has(Change::HelperReadsKeepStack);
+        self.check_initialised(value.frame, Some(r), min, max + i64::from(size), clobber)
+    }
+
+    fn check_const_str(&self, def: &HelperDef, value: &RegState, r: Reg) -> Check {
+        let map = self.env.map(value.aux);
+        let Some(at) = value.val.as_const().map(|v| v as i64 + i64::from(value.off)) else {
+            return Err(argument::wrong(def, value, r, "a string at a known place"));
+        };
+        if map.flags & bpf_facts::MapFlags::RDONLY_PROG == 0 || !map.frozen {
+            return Err(argument::wrong(def, value, r, "a string in a frozen read-only map"));
+        }
+        let Some(data) = &map.data else { return self.unsure("the content of a read-only map is not given") };
+        let text = usize::try_from(at).ok().and_then(|at| data.get(at..));
+        match text {
+            Some(text) if text.contains(&0) => Ok(()),
+            _ => Err(argument::wrong(def, value, r, "a string that ends with a zero byte")),
+        }
+    }
+
+    /// Gives reference `id` back: nothing that belongs to it may be used any more.
+    fn release(&mut self, id: u32) -> Check {
+        let Some(i) = self.st.refs.iter().position(|r| r.id == id) else {
+            return Err(Rule::Reference.reject(&[], "what is released was not acquired"));
+        };
+        let in_callback = self.st.cur().callback.is_some();
+        if in_callback && self.st.refs[i].frame != self.st.top {
+            return self.unsure("a callback releases what its caller acquired");
+        }
+        self.st.refs.remove(i);
+        self.st.update_regs(|r| r.ref_id == id, |r| *r = RegState::UNKNOWN);
+        Ok(())
+    }
+
+    pub(crate) fn forget_packets(&mut self) {
+        self.st.update_regs(|r| r.kind.is_packet() || r.kind == Kind::PacketEnd, |r| *r = RegState::UNKNOWN);
+    }
+
+    /// What certain helpers demand besides, and callbacks.
+    fn check_special(&mut self, def: &HelperDef, call: &Call) -> Check {
+        match def.id {
+            HelperId::TAIL_CALL => {
+                reference::check_none_left(&self.st, "a tail call")?;
+                if self.st.top > 0 {
+                    return self.unsure("a tail call in a subprogram");
+                }
+                let index = Reg::R3;
+                if self.st.reg(index).as_const().is_some() {
+                    self.mark_precise(index);
+                }
+                Ok(())
+            }
+            HelperId::LOOP => self.call_loop(call),
+            HelperId::FOR_EACH_MAP_ELEM => self.call_for_each(call),
+            HelperId::SNPRINTF
+            | HelperId::FIND_VMA
+            | HelperId::USER_RINGBUF_DRAIN
+            | HelperId::TIMER_SET_CALLBACK => self.unsure(format!("helper {}", def.name)),
+            HelperId::GET_LOCAL_STORAGE if !self.st.reg(Reg::R2).is_null() => {
+                Err(Rule::Argument.reject(&[Reg::R2], "get_local_storage takes no flags"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn call_loop(&mut self, call: &Call) -> Check {
+        let Some(subprog) = call.subprog else { return self.unsure("bpf_loop without a callback") };
+        if self.st.reg(Reg::R4).is_null() {
+            self.mark_precise(Reg::R4);
+        }
+        self.mark_precise(Reg::R1);
+        let rounds = self.st.reg(Reg::R1).val.umax;
+        if u64::from(self.st.cur().callback_depth) >= rounds {
+            self.st.cur_mut().callback_depth = 0;
+            return Ok(());
+        }
+        self.call_back(subprog, (0, 1), |caller, callee| {
+            callee.regs[1] = RegState::UNKNOWN;
+            callee.regs[2] = caller.regs[3];
+        })
+    }
+
+    fn call_for_each(&mut self, call: &Call) -> Check {
+        let (Some(subprog), Some((map, uid))) = (call.subprog, call.map) else {
+            return self.unsure("for_each_map_elem without a callback or map");
+        };
+        self.call_back(subprog, (0, 1), |caller, callee| {
+            callee.regs[1] = caller.regs[1];
+            callee.regs[2] = RegState { uid, ..RegState::pointer(Kind::MapKey, Flags::NONE, map) };
+            callee.regs[3] = RegState { uid, ..RegState::pointer(Kind::MapValue, Flags::NONE, map) };
+            callee.regs[4] = caller.regs[3];
+        })
+    }
+
+    /// What the helper leaves in `R0`.
+    fn result(&mut self, def: &HelperDef, call: &Call) -> Check<RegState> {
+        match def.ret {
+            Ret::Scalar => Ok(self.scalar_result(def, call)),
+            Ret::Void => Ok(RegState::NOT_INIT),
+            Ret::MapValue | Ret::MapValueOrNull => {
+                let Some((map, uid)) = call.map else { return self.unsure("a map value without a map") };
+                let ty = self.env.map(map).ty;
+                if matches!(ty, MapType::Sockmap | MapType::Sockhash) {
+                    return self.unsure("a socket from a map");
+                }
+                let nullable = def.ret == Ret::MapValueOrNull;
+                let flags = if nullable { Flags::MAYBE_NULL } else { Flags::NONE };
+                let id = if nullable { self.new_id() } else { 0 };
+                Ok(RegState { uid, id, ..RegState::pointer(Kind::MapValue, flags, map) })
+            }
+            Ret::AllocMemOrNull => {
+                let id = self.new_id();
+                let frame = self.st.top;
+                self.st.refs.push(Ref { id, acquired_at: self.pc, frame });
+                let flags = Flags::MAYBE_NULL.with(Flags::RINGBUF);
+                Ok(RegState { id, ref_id: id, ..RegState::pointer(Kind::Mem, flags, call.mem_size) })
+            }
+            Ret::BtfPtr(name) => self.object(name, Flags::NONE),
+            Ret::TrustedBtfPtr(name) => self.object(name, Flags::TRUSTED),
+            Ret::BtfPtrOrNull(name) => self.object(name, Flags::MAYBE_NULL),
+            Ret::PercpuMem => self.percpu_object(call.btf_id, Flags::NONE),
+            Ret::PercpuMemOrNull => self.percpu_object(call.btf_id, Flags::MAYBE_NULL),
+            Ret::DynptrMemOrNull
+            | Ret::SocketOrNull
+            | Ret::TcpSockOrNull
+            | Ret::SockCommonOrNull
+            | Ret::KptrOrNull => self.unsure(format!("the result of helper {}", def.name)),
+        }
+    }
+
+    fn scalar_result(&self, def: &HelperDef, call: &Call) -> RegState {
+        let mut r = RegState::UNKNOWN;
+        match def.id {
+            HelperId::GET_STACK
+            | HelperId::GET_TASK_STACK
+            | HelperId::PROBE_READ_STR
+            | HelperId::PROBE_READ_KERNEL_STR
+            | HelperId::PROBE_READ_USER_STR => {
+                (r.val.smin, r.val.smax) = (-MAX_ERRNO, call.max_len);
+                (r.val.smin32, r.val.smax32) = (-MAX_ERRNO as i32, call.max_len as i32);
+                r.val.sync(self.env.era);
+            }
+            HelperId::GET_SMP_PROCESSOR_ID if self.env.era.has(Change::SmpIdRange) => {
+                if let Some(n) = self.env.prog.n_cpus.filter(|n| *n > 0) {
+                    let max = n - 1;
+                    (r.val.umax, r.val.umax32) = (u64::from(max), max);
+                    (r.val.smin, r.val.smax) = (0, i64::from(max));
+                    (r.val.smin32, r.val.smax32) = (0, max as i32);
+                    r.val.sync(self.env.era);
+                }
+            }
+            _ => {}
+        }
+        r.val.heal();
+        r
+    }
+}

@@ -1,0 +1,17 @@
+//! What each instruction does to what is known. What it must not do is in `rules`.
+
+mod alu;
+mod arithmetic;
+mod atomic;
+mod branch;
+mod call;
+mod context;
+mod helper;
+mod jump;
+mod load;
+mod memory;
+mod object;
+mod pointer;
+mod stack;
+
+pub(crate) use memory::Ordering;
