@@ -12,7 +12,7 @@ pub(crate) fn check(env: &Env<'_>, id: u32) -> Check<&'static HelperDef> {
         .profile
         .helper(HelperId(id), prog.ty)
         .map_err(|e| Rule::HelperAllowed.reject(&[], e.to_string()))?;
-    if let Some(attach) = def.attach_in(prog.ty)
+    if let Some(attach) = def.attach_in(prog.ty, env.profile.version)
         && !attach.contains(&prog.attach_type)
     {
         return Err(Rule::HelperAllowed.reject(

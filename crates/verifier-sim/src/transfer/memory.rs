@@ -2,8 +2,8 @@
 
 use crate::explore::{Flow, Walk};
 use crate::rules::{
-    self, Check, alignment, atomic_target, context_access, frame_pointer, memory_bounds, null_check,
-    one_pointer_kind, packet_bounds, pointer_kind, writable_memory,
+    self, Check, alignment, atomic_target, frame_pointer, memory_bounds, null_check, one_pointer_kind,
+    packet_bounds, pointer_kind, writable_memory,
 };
 use crate::state::{Flags, Kind, RegState};
 use bpf_facts::{MapFlags, MapType};
@@ -151,10 +151,7 @@ impl Walk<'_> {
         let at = i64::from(ptr.off) + i64::from(off);
         match ptr.kind {
             Kind::Stack => self.store_stack(base, i64::from(off), size, src),
-            Kind::Ctx => {
-                context_access::check_pointer(&ptr, base)?;
-                self.check_context_write(base, at, size)
-            }
+            Kind::Ctx => self.store_context(&ptr, base, at, size),
             Kind::Btf => {
                 null_check::check(&ptr, base, "writing")?;
                 Err(writable_memory::read_only(&ptr, base))
