@@ -118,6 +118,7 @@ fn fits(field: &CtxField, at: u32, size: u32, access: Access) -> bool {
     match field.access {
         CtxAccess::Whole => whole,
         CtxAccess::Narrow => whole || reading && part,
+        CtxAccess::NarrowFromStart => whole || reading && off == 0 && part,
         CtxAccess::NarrowTo2 => whole || reading && part && size >= 2,
         CtxAccess::NarrowOrWord => whole || reading && (part || at == field.off && size == 4),
         CtxAccess::NarrowOrPair => {
