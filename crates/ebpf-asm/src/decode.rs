@@ -217,10 +217,11 @@ impl Decoder {
                 Ok(Insn::Call(Callee::Local(self.target(imm))))
             }
             Op::CallKfunc => Ok(Insn::Call(Callee::Kfunc { btf_id: imm.cast_unsigned(), module: off })),
-            _ => {
+            Op::Exit => {
                 self.unused(&[Field::Off, Field::Imm])?;
                 Ok(Insn::Exit)
             }
+            _ => Err(DecodeErrorKind::UnknownOpcode(opcode)),
         }
     }
 
@@ -358,7 +359,8 @@ fn wide(first: Fields, second: Option<Fields>, slot: Slot) -> Decoded {
         Op::LoadMapValue => Imm64::MapValue(MapRef(low), high),
         Op::LoadBtfVar => Imm64::BtfVar { btf_id: low, btf_fd: high },
         Op::LoadFunc => single(Imm64::Func(decoder.target(first.imm)))?,
-        _ => Imm64::Const(u64::from(high) << 32 | u64::from(low)),
+        Op::LoadConst => Imm64::Const(u64::from(high) << 32 | u64::from(low)),
+        _ => return Err(DecodeErrorKind::UnknownOpcode(first.opcode)),
     };
     Ok(Insn::LoadImm64 { dst: decoder.dst()?, imm })
 }

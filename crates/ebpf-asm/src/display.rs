@@ -151,7 +151,9 @@ impl fmt::Display for Line<'_, '_> {
                 let word = if size == Size::Dw { "atomic64" } else { "atomic" };
                 match op {
                     AtomicOp::Cmpxchg => write!(f, "r0 = {word}_{sign}(({ty} *){at}, r0, {})", R64(src)),
-                    _ => write!(f, "{0} = {word}_{sign}(({ty} *){at}, {0})", R64(src)),
+                    AtomicOp::Add | AtomicOp::Or | AtomicOp::And | AtomicOp::Xor | AtomicOp::Xchg => {
+                        write!(f, "{0} = {word}_{sign}(({ty} *){at}, {0})", R64(src))
+                    }
                 }
             }
             Insn::LoadAcquire { size, dst, base, off } => {

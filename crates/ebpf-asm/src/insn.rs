@@ -393,10 +393,7 @@ pub enum Insn {
 impl Insn {
     /// Slots it takes when encoded: 2 for `LoadImm64`, else 1.
     pub const fn slots(&self) -> u32 {
-        match self {
-            Insn::LoadImm64 { .. } => 2,
-            _ => 1,
-        }
+        if matches!(self, Insn::LoadImm64 { .. }) { 2 } else { 1 }
     }
 
     /// The instruction it refers to: of a jump, a local call or the address of a subprogram.
@@ -407,7 +404,20 @@ impl Insn {
             | Insn::MayGoto { to }
             | Insn::Call(Callee::Local(to))
             | Insn::LoadImm64 { imm: Imm64::Func(to), .. } => Some(to),
-            _ => None,
+            Insn::Alu { .. }
+            | Insn::MovSx { .. }
+            | Insn::Neg { .. }
+            | Insn::Swap { .. }
+            | Insn::Load { .. }
+            | Insn::Store { .. }
+            | Insn::Atomic { .. }
+            | Insn::LoadAcquire { .. }
+            | Insn::StoreRelease { .. }
+            | Insn::CastAddrSpace { .. }
+            | Insn::LoadPacket { .. }
+            | Insn::LoadImm64 { .. }
+            | Insn::Call(_)
+            | Insn::Exit => None,
         }
     }
 
@@ -419,7 +429,20 @@ impl Insn {
             | Insn::MayGoto { to }
             | Insn::Call(Callee::Local(to))
             | Insn::LoadImm64 { imm: Imm64::Func(to), .. } => Some(to),
-            _ => None,
+            Insn::Alu { .. }
+            | Insn::MovSx { .. }
+            | Insn::Neg { .. }
+            | Insn::Swap { .. }
+            | Insn::Load { .. }
+            | Insn::Store { .. }
+            | Insn::Atomic { .. }
+            | Insn::LoadAcquire { .. }
+            | Insn::StoreRelease { .. }
+            | Insn::CastAddrSpace { .. }
+            | Insn::LoadPacket { .. }
+            | Insn::LoadImm64 { .. }
+            | Insn::Call(_)
+            | Insn::Exit => None,
         }
     }
 }

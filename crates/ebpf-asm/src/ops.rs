@@ -233,11 +233,8 @@ pub(crate) fn op_of(insn: &Insn) -> Op {
 /// First kernel, major and minor version, that knows this instruction. Says nothing of helpers and kernel functions.
 pub fn since(insn: &Insn) -> (u16, u16) {
     let op = find(op_of(insn)).map_or(OLD, |def| def.since);
-    match insn {
-        // The 32-bit jumps came as a class of their own.
-        Insn::JumpIf { w: Width::W32, .. } => op.max((5, 1)),
-        _ => op,
-    }
+    // The 32-bit jumps came as a class of their own.
+    if matches!(insn, Insn::JumpIf { w: Width::W32, .. }) { op.max((5, 1)) } else { op }
 }
 
 /// The source bit of an operand.

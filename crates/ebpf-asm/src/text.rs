@@ -396,7 +396,8 @@ fn statement<'t>(c: &mut Cursor<'_, 't>) -> Result<Parsed<'t>, AsmError> {
         Op::Jump | Op::JumpLong => Ok((Insn::Jump { to: NOWHERE }, Some(c.target()?))),
         Op::MayGoto => Ok((Insn::MayGoto { to: NOWHERE }, Some(c.target()?))),
         Op::CallHelper | Op::CallLocal | Op::CallKfunc => call(c),
-        _ => Ok((Insn::Exit, None)),
+        Op::Exit => Ok((Insn::Exit, None)),
+        _ => Err(c.error_before(format!("unknown instruction `{word}`"))),
     }
 }
 

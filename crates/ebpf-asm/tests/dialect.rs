@@ -137,7 +137,7 @@ fn mistakes_are_located() {
     );
 }
 
-/// `kernel.log` is what the verifier of Linux 6.18 printed of the program in `kernel.s`.
+/// `kernel.log` is what the verifier of Linux 6.18 printed when it first came to each instruction of `kernel.s`.
 #[test]
 fn the_log_of_a_kernel_reads_back() {
     let program = parse(include_str!("kernel.s")).expect("parses");
