@@ -25,6 +25,21 @@ pub struct UserFunction {
     pub offset: u64,
 }
 
+/// A place in a binary at which a static probe was compiled in. A probe may have many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsdtSite {
+    /// Provider.
+    pub provider: String,
+    /// Name.
+    pub name: String,
+    /// Offset in the file.
+    pub offset: u64,
+    /// Offset in the file of the counter that switches the probe on; `None` if it is always on.
+    pub semaphore_offset: Option<u64>,
+    /// Where its arguments are, as the compiler noted it: `-4@%edi 8@-16(%rbp)`.
+    pub args: String,
+}
+
 /// Why the catalogue has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogError {
@@ -92,6 +107,12 @@ pub trait Catalog {
     /// If it cannot be read or is no ELF file.
     fn usdt_probes(&self, path: &str) -> Result<Arc<[(String, String)]>, CatalogError>;
 
+    /// The places of those static probes of a binary, in file order.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no ELF file.
+    fn usdt_sites(&self, path: &str) -> Result<Arc<[UsdtSite]>, CatalogError>;
+
     /// The id of the cgroup (version 2) at `path`.
     ///
     /// # Errors
@@ -130,6 +151,9 @@ impl Catalog for EmptyCatalog {
         Err(nothing(path))
     }
     fn usdt_probes(&self, path: &str) -> Result<Arc<[(String, String)]>, CatalogError> {
+        Err(nothing(path))
+    }
+    fn usdt_sites(&self, path: &str) -> Result<Arc<[UsdtSite]>, CatalogError> {
         Err(nothing(path))
     }
     fn cgroup_id(&self, path: &str) -> Result<u64, CatalogError> {

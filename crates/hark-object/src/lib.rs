@@ -18,7 +18,7 @@ mod probe;
 mod run_info;
 mod ty;
 
-pub use catalog::{Catalog, CatalogError, EmptyCatalog, KernelFunction, UserFunction};
+pub use catalog::{Catalog, CatalogError, EmptyCatalog, KernelFunction, UsdtSite, UserFunction};
 pub use config::{
     CONFIG_KEYS, Config, ConfigError, ConfigKey, ConfigType, MissingProbes, StackMode, config_key,
 };

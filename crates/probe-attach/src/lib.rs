@@ -9,6 +9,7 @@
 //! through the [`Kernel`](bpf_syscall::Kernel) trait. [`HostCatalog`] is the catalogue of the machine we run on.
 
 mod attach;
+mod catalog;
 
 mod error;
 mod expand;
@@ -18,6 +19,7 @@ mod point;
 
 pub use attach::{Method, Program, Scope, attach, attach_all};
 
+pub use catalog::HostCatalog;
 pub use error::AttachError;
 pub use expand::expand;
 pub use kinds::on_demand::run_once;

@@ -1,6 +1,6 @@
 //! From what scripts say to places, on a host that exists only here.
 
-use hark_object::{Catalog, CatalogError, KernelFunction, ProbeSpec, UserFunction, UserLocation};
+use hark_object::{Catalog, CatalogError, KernelFunction, ProbeSpec, UsdtSite, UserFunction, UserLocation};
 use probe_attach::{AttachError, AttachPoint, Place, expand};
 use std::sync::Arc;
 
@@ -57,6 +57,16 @@ impl Catalog for Host {
     }
     fn file_offset(&self, _: &str, addr: u64) -> Result<Option<u64>, CatalogError> {
         Ok((0x2000..0x3000).contains(&addr).then(|| addr - 0x1000))
+    }
+    fn usdt_sites(&self, _: &str) -> Result<Arc<[UsdtSite]>, CatalogError> {
+        let site = |name: &str, offset, semaphore_offset| UsdtSite {
+            provider: "x".into(),
+            name: name.into(),
+            offset,
+            semaphore_offset,
+            args: String::new(),
+        };
+        Ok([site("start", 0x40, None), site("stop", 0x50, Some(0x800)), site("start", 0x60, None)].into())
     }
     fn usdt_probes(&self, path: &str) -> Result<Arc<[(String, String)]>, CatalogError> {
         nothing(path)
@@ -151,6 +161,21 @@ fn functions_of_libraries_become_offsets_in_files() {
     let at = |addr| ProbeSpec::Uprobe { binary: "libx".into(), at: UserLocation::Address(addr), ret: false };
     assert_eq!(expand(&at(0x2004), &Host).expect("code")[0].place, place(0x1004));
     assert!(error(&at(0x9000)).is_missing());
+}
+
+#[test]
+fn every_place_of_a_static_probe_is_attached_to() {
+    let usdt = |provider: Option<&str>, name: &str| ProbeSpec::Usdt {
+        binary: "libx".into(),
+        provider: provider.map(str::to_string),
+        name: name.into(),
+    };
+    let starts = points(&usdt(None, "start"));
+    assert_eq!(starts.len(), 2);
+    assert!(starts.iter().all(|point| point.name == "usdt:/usr/lib/libx.so.1:x:start"));
+    let stop = Place::Uprobe { path: LIBRARY.into(), offset: 0x50, ref_ctr_offset: 0x800, ret: false };
+    assert_eq!(points(&usdt(Some("x"), "st?p"))[0].place, stop);
+    assert_eq!(error(&usdt(Some("y"), "*")).to_string(), "usdt:libx:y:*: libx has no static probe y:*");
 }
 
 #[test]

@@ -8,4 +8,5 @@ pub(crate) mod timer;
 pub(crate) mod tracepoint;
 pub(crate) mod typed;
 pub(crate) mod uprobe;
+pub(crate) mod usdt;
 pub(crate) mod watchpoint;

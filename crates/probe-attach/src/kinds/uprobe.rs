@@ -65,10 +65,6 @@ pub(crate) fn expand(
     Ok(points)
 }
 
-pub(crate) fn usdt(spec: &ProbeSpec) -> Result<Vec<AttachPoint>, AttachError> {
-    Err(unsupported(spec, "static probes of user programs cannot be attached yet"))
-}
-
 fn unsupported(spec: &ProbeSpec, what: &str) -> AttachError {
     AttachError::Unsupported {
         probe: spec.to_string(),
