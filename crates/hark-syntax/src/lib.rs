@@ -12,6 +12,7 @@
 pub mod ast;
 mod build;
 mod dump;
+mod format;
 mod message;
 mod outline;
 mod parse;
@@ -19,6 +20,7 @@ mod preprocess;
 mod recover;
 
 pub use dump::{dump, dump_expr, dump_with_spans};
+pub use format::{format, print};
 pub use parse::{MAX_HEADER, MAX_SCRIPT, MacroCalls, ParseOptions, Parsed, parse, parse_expr, parse_header};
 
 /// How deep a tree can be. Whoever walks one may recurse.

@@ -75,6 +75,11 @@ pub(crate) fn is_echo(slice: &str, error: &Error<Rule>) -> bool {
     slice.as_bytes().get(place(error)) == Some(&crate::recover::MARK)
 }
 
+/// Whether the grammar gave up because its stack is used up: further attempts would, too.
+pub(crate) fn is_limit(error: &Error<Rule>) -> bool {
+    matches!(error.variant, ErrorVariant::CustomError { .. })
+}
+
 /// Where the grammar gave up, as an offset into the slice.
 pub(crate) fn place(error: &Error<Rule>) -> usize {
     match error.location {

@@ -64,6 +64,18 @@ const PROBE_HELP: &str = "a probe is followed by what it does, as in `BEGIN { pr
 /// After so many blocks without end, the rest of the text is taken as one: looking for the next costs time.
 const MAX_UNCLOSED: u32 = 8;
 
+/// How far from the start of a line its first brace is looked for.
+const MAX_INDENT: usize = 256;
+
+/// A line, as far as indentation tells something.
+#[derive(Clone, Copy)]
+struct Line {
+    /// How many blanks it begins with.
+    indent: usize,
+    /// Where its first other character is.
+    first: usize,
+}
+
 struct Cutter<'a> {
     file: FileId,
     text: &'a str,
@@ -226,7 +238,9 @@ impl Cutter<'_> {
         let keep = self.pos;
         let mut at = open + 1;
         let mut depth = 0u32;
-        let found = loop {
+        // A `/` before a `{`, but in parentheses: the end only if no other is found.
+        let mut doubtful = None;
+        let mut found = loop {
             let Some(&byte) = self.bytes.get(at) else { break Predicate::Open { brace: self.bytes.len() } };
             match byte {
                 b'"' => at = self.string_end(at),
@@ -239,7 +253,11 @@ impl Cutter<'_> {
                     at += 1;
                 }
                 b'/' if self.bytes.get(self.after_blanks(at + 1)) == Some(&b'{') => {
-                    break Predicate::Closed { slash: at };
+                    if depth == 0 {
+                        break Predicate::Closed { slash: at };
+                    }
+                    doubtful.get_or_insert(at);
+                    at += 1;
                 }
                 b'{' if depth == 0 => {
                     // The body, unless what follows the block shows that it is part of an expression.
@@ -259,6 +277,9 @@ impl Cutter<'_> {
                 _ => at += 1,
             }
         };
+        if let (Predicate::Open { .. }, Some(slash)) = (&found, doubtful) {
+            found = Predicate::Closed { slash };
+        }
         self.pos = keep;
         found
     }
@@ -282,9 +303,11 @@ impl Cutter<'_> {
 
     /// Moves past the block at `open`; false if it is not closed, which is reported.
     fn braces(&mut self, open: usize) -> bool {
-        let mut stack: Vec<(u8, usize)> = Vec::new();
+        // Open brackets with the indentation of their lines.
+        let mut stack: Vec<(u8, usize, usize)> = Vec::new();
         let mut suspect = None;
         let mut too_deep = None;
+        let mut line = self.line_of(open);
         let mut at = open;
         while let Some(&byte) = self.bytes.get(at) {
             match byte {
@@ -292,19 +315,22 @@ impl Cutter<'_> {
                     at = self.string_end(at);
                     continue;
                 }
+                b'\n' => line = self.line_of(at + 1),
                 b'{' | b'(' | b'[' => {
-                    stack.push((byte, at));
+                    stack.push((byte, at, line.indent));
                     if stack.len() as u32 > MAX_DEPTH && too_deep.is_none() {
                         too_deep = Some(at);
                     }
                 }
                 b'}' => {
-                    while stack.last().is_some_and(|(b, _)| *b != b'{') {
+                    while stack.last().is_some_and(|(b, ..)| *b != b'{') {
                         stack.pop();
                     }
-                    if let Some((_, opener)) = stack.pop()
+                    // A `}` that stands further left than its `{` probably closes another.
+                    if let Some((_, opener, indent)) = stack.pop()
                         && suspect.is_none()
-                        && self.indent_of_closer(at).is_some_and(|i| i < self.indent(opener))
+                        && at == line.first
+                        && line.indent < indent
                     {
                         suspect = Some(opener);
                     }
@@ -316,7 +342,7 @@ impl Cutter<'_> {
                 }
                 b')' | b']' => {
                     let opener = if byte == b')' { b'(' } else { b'[' };
-                    if stack.last().is_some_and(|(b, _)| *b == opener) {
+                    if stack.last().is_some_and(|(b, ..)| *b == opener) {
                         stack.pop();
                     }
                 }
@@ -325,8 +351,8 @@ impl Cutter<'_> {
             at += 1;
         }
         self.report_depth(too_deep);
-        let blamed = suspect.or_else(|| stack.iter().rev().find(|(b, _)| *b == b'{').map(|(_, p)| *p));
-        let blamed = blamed.unwrap_or(open);
+        let innermost = stack.iter().rev().find(|(b, ..)| *b == b'{').map(|(_, at, _)| *at);
+        let blamed = suspect.or(innermost).unwrap_or(open);
         self.unclosed += 1;
         let next = if self.unclosed < MAX_UNCLOSED { self.next_item_line(open) } else { None };
         let end = next.unwrap_or(self.bytes.len());
@@ -336,6 +362,14 @@ impl Cutter<'_> {
         self.diags.push(diag);
         self.pos = end;
         false
+    }
+
+    /// The line of `at`, if it begins not too far before it.
+    fn line_of(&self, at: usize) -> Line {
+        let near = at.saturating_sub(MAX_INDENT);
+        let start = self.bytes[near..at].iter().rposition(|b| *b == b'\n').map_or(near, |n| near + n + 1);
+        let indent = self.bytes[start..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        Line { indent, first: start + indent }
     }
 
     fn report_depth(&mut self, at: Option<usize>) {
@@ -359,18 +393,6 @@ impl Cutter<'_> {
                 return Some(at);
             }
         }
-    }
-
-    /// Indentation of the line of `at`.
-    fn indent(&self, at: usize) -> usize {
-        let start = self.bytes[..at].iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
-        self.bytes[start..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count()
-    }
-
-    /// The same, if `at` is the first on its line.
-    fn indent_of_closer(&self, at: usize) -> Option<usize> {
-        let start = self.bytes[..at].iter().rposition(|b| *b == b'\n')? + 1;
-        self.bytes[start..at].iter().all(|b| matches!(b, b' ' | b'\t')).then_some(at - start)
     }
 
     /// One past the brace that closes the one at `open`, or the end.

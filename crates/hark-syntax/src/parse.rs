@@ -134,18 +134,22 @@ fn assemble(
 fn defines(file: FileId, macros: &Macros) -> (Vec<Define>, BTreeMap<String, Span>) {
     let mut defines = Vec::new();
     let mut opaque = BTreeMap::new();
-    for (name, span, text) in &macros.objects {
-        let value =
-            text.as_ref().and_then(|t| Builder::plain(file, &t.text).expr_or_nothing(&t.text, t.offset));
+    for (name, object) in &macros.objects {
+        let span = object.span;
+        let value = object
+            .text
+            .as_ref()
+            .and_then(|t| Builder::plain(file, &t.text).expr_or_nothing(&t.text, t.offset));
         match value {
             Some(value) => {
-                defines.push(Define { name: crate::ast::Name { text: name.clone(), span: *span }, value });
+                defines.push(Define { name: crate::ast::Name { text: name.clone(), span }, value });
             }
             None => {
-                opaque.insert(name.clone(), *span);
+                opaque.insert(name.clone(), span);
             }
         }
     }
+    defines.sort_by_key(|d| d.name.span.lo);
     (defines, opaque)
 }
 

@@ -32,12 +32,21 @@ pub(crate) struct Preprocessed {
 /// Everything `#define`d.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Macros {
-    /// Names without parameters, in order of definition, and the place of their text; `None` if it is empty.
-    pub(crate) objects: Vec<(String, Span, Option<MacroText>)>,
+    /// Names without parameters.
+    pub(crate) objects: BTreeMap<String, ObjectMacro>,
     /// Names with parameters.
     pub(crate) functions: BTreeMap<String, FunctionMacro>,
     /// Names that are only known to be defined (given from outside).
     pub(crate) predefined: BTreeSet<String>,
+}
+
+/// `#define NAME text`
+#[derive(Clone, Debug)]
+pub(crate) struct ObjectMacro {
+    /// Where the name stands.
+    pub(crate) span: Span,
+    /// What it stands for; `None` if for nothing.
+    pub(crate) text: Option<MacroText>,
 }
 
 /// The text of a `#define`, comments and line continuations blanked out.
@@ -62,15 +71,13 @@ pub(crate) struct FunctionMacro {
 
 impl Macros {
     fn is_defined(&self, name: &str) -> bool {
-        self.predefined.contains(name)
-            || self.functions.contains_key(name)
-            || self.objects.iter().any(|(n, ..)| n == name)
+        self.predefined.contains(name) || self.functions.contains_key(name) || self.objects.contains_key(name)
     }
 
     fn undef(&mut self, name: &str) {
         self.predefined.remove(name);
         self.functions.remove(name);
-        self.objects.retain(|(n, ..)| n != name);
+        self.objects.remove(name);
     }
 }
 
@@ -99,7 +106,9 @@ pub(crate) fn preprocess(file: FileId, text: &str, predefined: &[String]) -> Pre
 
 /// An open `#if`.
 struct Conditional {
-    /// Whether lines are read now.
+    /// Whether lines around it are read.
+    outer: bool,
+    /// Whether lines in it are read now.
     active: bool,
     /// Whether a branch has been taken already.
     taken: bool,
@@ -201,7 +210,7 @@ impl Scanner<'_> {
         while self.pos < self.bytes.len() {
             let start =
                 self.pos + self.bytes[self.pos..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
-            let active = self.conditionals.iter().all(|c| c.active);
+            let active = self.conditionals.last().is_none_or(|c| c.active);
             if self.bytes.get(start) == Some(&b'#') {
                 let end = self.logical_line_end(start);
                 self.directive(start..end, active);
@@ -244,8 +253,7 @@ impl Scanner<'_> {
                 self.open(span, holds, active);
             }
             "elif" => {
-                let outer = self.outer_active();
-                let tested = self.conditionals.last().is_some_and(|c| !c.taken && !c.in_else) && outer;
+                let tested = self.conditionals.last().is_some_and(|c| c.outer && !c.taken && !c.in_else);
                 let holds = tested && self.condition(rest, range.start + rest_at);
                 match self.conditionals.last_mut() {
                     Some(c) if c.in_else => self.complain(span, "#elif after #else"),
@@ -256,18 +264,15 @@ impl Scanner<'_> {
                     None => self.complain(span, "#elif without #if"),
                 }
             }
-            "else" => {
-                let outer = self.outer_active();
-                match self.conditionals.last_mut() {
-                    Some(c) if c.in_else => self.complain(span, "a second #else"),
-                    Some(c) => {
-                        c.active = outer && !c.taken;
-                        c.taken = true;
-                        c.in_else = true;
-                    }
-                    None => self.complain(span, "#else without #if"),
+            "else" => match self.conditionals.last_mut() {
+                Some(c) if c.in_else => self.complain(span, "a second #else"),
+                Some(c) => {
+                    c.active = c.outer && !c.taken;
+                    c.taken = true;
+                    c.in_else = true;
                 }
-            }
+                None => self.complain(span, "#else without #if"),
+            },
             "endif" => {
                 if self.conditionals.pop().is_none() {
                     self.complain(span, "#endif without #if");
@@ -306,13 +311,14 @@ impl Scanner<'_> {
         }
     }
 
-    fn outer_active(&self) -> bool {
-        let n = self.conditionals.len().saturating_sub(1);
-        self.conditionals[..n].iter().all(|c| c.active)
-    }
-
     fn open(&mut self, span: Span, holds: bool, active: bool) {
-        self.conditionals.push(Conditional { active: holds, taken: holds || !active, in_else: false, span });
+        self.conditionals.push(Conditional {
+            outer: active,
+            active: holds,
+            taken: holds || !active,
+            in_else: false,
+            span,
+        });
     }
 
     fn condition(&mut self, text: &str, offset: usize) -> bool {
@@ -362,7 +368,7 @@ impl Scanner<'_> {
         let text = after.trim();
         let text = (!text.is_empty())
             .then(|| MacroText { text: text.to_string(), offset: offset + name_at + name_len + lead });
-        self.out.macros.objects.push((name.to_string(), span, text));
+        self.out.macros.objects.insert(name.to_string(), ObjectMacro { span, text });
     }
 
     fn include(&mut self, rest: &str, span: Span) {

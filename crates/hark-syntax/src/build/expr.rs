@@ -353,13 +353,20 @@ impl Builder<'_> {
             self.report(diag);
             return error;
         }
-        if self.expansions >= MAX_EXPANSIONS {
-            self.error(Code::PREPROCESSOR, span, format!("`{name}` expands to itself"));
+        let budget = self.expansion_budget.get();
+        if budget == 0 {
+            // Said already.
+            return error;
+        }
+        let endless = self.expansions >= MAX_EXPANSIONS || budget == 1;
+        self.expansion_budget.set(if endless { 0 } else { budget - 1 });
+        if endless {
+            self.error(Code::PREPROCESSOR, span, format!("`{name}` expands without end"));
             return error;
         }
         let text = substitute(&macro_def.text, &macro_def.params, &texts);
         // What grows without bound is not a program.
-        if text.len() > 1 << 16 || crate::recover::nesting(&text) > MAX_DEPTH {
+        if text.len() > 1 << 14 || crate::recover::nesting(&text) > MAX_DEPTH {
             return self.deep(span);
         }
         let Ok(pairs) = Grammar::parse(Rule::expr_entry, &text) else {
@@ -379,6 +386,7 @@ impl Builder<'_> {
             opaque: self.opaque,
             fixed: Some(span),
             expansions: self.expansions + 1,
+            expansion_budget: self.expansion_budget.clone(),
             base: std::cell::Cell::new(0),
             repaired: std::cell::Cell::new(self.repaired.get()),
             budget: std::cell::Cell::new(0),
@@ -386,6 +394,7 @@ impl Builder<'_> {
         };
         let Some(pair) = super::first_inner(pairs) else { return error };
         let expanded = inner.expr(pair, depth);
+        self.expansion_budget.set(inner.expansion_budget.get());
         self.diags.borrow_mut().extend(inner.diags.into_inner());
         expanded
     }

@@ -10,6 +10,8 @@ pub(crate) mod literal;
 mod stmt;
 mod types;
 
+pub(crate) use stmt::yields;
+
 use crate::ast::{Expr, ExprKind, Name};
 use crate::preprocess::{FunctionMacro, Macros};
 use crate::{MAX_DEPTH, message, outline, recover};
@@ -29,6 +31,9 @@ pub(crate) struct Grammar;
 /// How often a macro may expand to text with a macro in it.
 const MAX_EXPANSIONS: u32 = 32;
 
+/// How often macros of one script may expand. Nested uses can double at every level.
+const EXPANSION_BUDGET: u32 = 10_000;
+
 /// How many errors are looked for in one slice.
 const MAX_ERRORS: u32 = 10;
 
@@ -45,6 +50,8 @@ pub(crate) struct Builder<'a> {
     fixed: Option<Span>,
     /// How many expansions we are in.
     expansions: u32,
+    /// How many more there may be in all.
+    expansion_budget: Cell<u32>,
     /// Where the slice under work begins in `text`.
     base: Cell<usize>,
     /// Whether the slice under work has been repaired, so that marks of errors are known ones.
@@ -82,6 +89,7 @@ impl<'a> Builder<'a> {
             opaque,
             fixed: None,
             expansions: 0,
+            expansion_budget: Cell::new(EXPANSION_BUDGET),
             base: Cell::new(0),
             repaired: Cell::new(false),
             budget: Cell::new(4 << 20),
@@ -140,8 +148,9 @@ impl<'a> Builder<'a> {
         self.report(message::explain(self.file, slice, range.start, &first, rule));
         let mut repaired = slice.as_bytes().to_vec();
         self.repaired.set(true);
+        let mut hopeless = message::is_limit(&first);
         for _ in 0..MAX_ERRORS {
-            if rule != Rule::body_entry || !self.spend(slice.len()) {
+            if hopeless || rule != Rule::body_entry || !self.spend(slice.len()) {
                 return None;
             }
             let text = std::str::from_utf8(&repaired).ok()?;
@@ -152,6 +161,7 @@ impl<'a> Builder<'a> {
                 Ok(pairs) => return build(pairs),
                 Err(error) => {
                     at = message::place(&error);
+                    hopeless = message::is_limit(&error);
                     if !message::is_echo(text, &error) {
                         self.report(message::explain(self.file, text, range.start, &error, rule));
                     }

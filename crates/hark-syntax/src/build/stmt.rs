@@ -270,7 +270,7 @@ impl Builder<'_> {
 }
 
 /// Whether an `if` or block at the end of a block can be its value: every way through it ends with one.
-fn yields(expr: &Expr) -> bool {
+pub(crate) fn yields(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Block(block) => block.value.is_some(),
         ExprKind::If { then, els, .. } => then.value.is_some() && els.as_ref().is_some_and(|e| yields(e)),

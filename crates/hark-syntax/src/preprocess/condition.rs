@@ -100,7 +100,7 @@ impl Eval<'_> {
             .predefined
             .iter()
             .find_map(|p| p.split_once('=').filter(|(n, _)| *n == name).map(|(_, v)| v));
-        if let Some((_, _, Some(text))) = self.macros.objects.iter().find(|(n, ..)| n == name) {
+        if let Some(text) = self.macros.objects.get(name).and_then(|o| o.text.as_ref()) {
             return self.text(&text.text, expansions + 1);
         }
         match given {
