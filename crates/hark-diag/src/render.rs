@@ -32,30 +32,18 @@ fn render_one(map: &SourceMap, diag: &Diagnostic, style: Style, out: &mut String
         Style::Colour => (colour, "\x1b[0m"),
     };
     if let Some(label) = &diag.primary {
-        let _ = write!(out, "{}: ", place(map, label));
+        let _ = write!(out, "{}: ", map.place(label.span));
     }
     let _ = writeln!(out, "{on}{word}{off}: {} [{}]", diag.message, diag.code);
     if let Some(label) = &diag.primary {
         snippet(map, label, on, off, out);
     }
     for label in &diag.labels {
-        let _ = writeln!(out, "{}: NOTE: {}", place(map, label), label.text);
+        let _ = writeln!(out, "{}: NOTE: {}", map.place(label.span), label.text);
         snippet(map, &Label { span: label.span, text: String::new() }, on, off, out);
     }
     for help in &diag.helps {
         let _ = writeln!(out, "HINT: {help}");
-    }
-}
-
-/// `file:LINE:COL-COL`, or `file:LINE-LINE` for a place of several lines.
-fn place(map: &SourceMap, label: &Label) -> String {
-    let name = &map.file(label.span.file).name;
-    let start = map.line_col(label.span);
-    let end = map.position(label.span.file, label.span.hi.max(label.span.lo + 1));
-    if start.line == end.line {
-        format!("{name}:{}:{}-{}", start.line, start.col, end.col)
-    } else {
-        format!("{name}:{}-{}", start.line, end.line)
     }
 }
 

@@ -96,6 +96,18 @@ impl SourceMap {
         LineCol { line: line as u32, col: col as u32 + 1 }
     }
 
+    /// How messages name a place: `file:LINE:COL-COL`, or `file:LINE-LINE` for one of several lines.
+    pub fn place(&self, span: Span) -> String {
+        let name = &self.file(span.file).name;
+        let start = self.line_col(span);
+        let end = self.position(span.file, span.hi.max(span.lo + 1));
+        if start.line == end.line {
+            format!("{name}:{}:{}-{}", start.line, start.col, end.col)
+        } else {
+            format!("{name}:{}-{}", start.line, end.line)
+        }
+    }
+
     /// The text of one line, from 1, without its line end; empty past the end.
     pub fn line(&self, file: FileId, line: u32) -> &str {
         let f = self.file(file);

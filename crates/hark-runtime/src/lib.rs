@@ -1,8 +1,31 @@
 //! Loads an object, runs the event loop, prints maps and events.
+//!
+//! [`run`] is all of it; the rest is what it is made of. Nothing here knows the language: an
+//! [`Object`](hark_object::Object) says what to load, and what each record of the ring means.
 
+mod actions;
+mod attach;
+mod error;
+mod host_names;
+mod load;
+mod losses;
+mod maps;
 mod names;
+mod output;
+mod pcap;
 pub mod render;
+mod session;
+mod sink;
+mod symbolizer;
 mod value;
 
-pub use names::{FilePlace, Names, Symbol};
+pub use error::{AttachFailure, RunError};
+pub use host_names::{HostNames, Symbolizer};
+pub use load::{Maps, RunFacts, load_program};
+pub use maps::{Snapshot, clear, read, zero};
+pub use names::{FilePlace, Names, Symbol, format_time};
+pub use output::{Output, OutputFormat, TextKind};
+pub use session::{Ended, Options, Setup, run};
+pub use sink::{Buffering, Sink};
+pub use symbolizer::HostSymbols;
 pub use value::{Members, Value, compare};

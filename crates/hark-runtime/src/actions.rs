@@ -1,0 +1,290 @@
+//! What user space does for a script: each record of the ring is one action, done in order of arrival.
+
+use crate::error::RunError;
+use crate::load::Maps;
+use crate::maps;
+use crate::names::Names;
+use crate::output::{Output, TextKind};
+use crate::pcap::Captures;
+use crate::render::Context;
+use crate::render::printf::{self, field_value};
+use crate::render::table::Selection;
+use crate::value::{Value, part, word};
+use bpf_syscall::{Kernel, clock};
+use ebpf_asm::MapRef;
+use hark_object::{EventDef, EventKind, Field, MapDef, MapRole, Object, TextFormat, Ty, UserMap};
+use std::fs::File;
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+/// Longest text that `time` prints, in bytes.
+const MAX_TIME: usize = 63;
+
+/// Does what records say.
+pub(crate) struct Actions<'a> {
+    pub(crate) kernel: &'a dyn Kernel,
+    pub(crate) object: &'a Object,
+    pub(crate) names: &'a dyn Names,
+    pub(crate) output: Output<'a>,
+    /// Exit status, once the script has called `exit`.
+    pub(crate) exit: Option<i32>,
+    captures: Captures,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Actions<'a> {
+    pub(crate) fn new(
+        kernel: &'a dyn Kernel,
+        object: &'a Object,
+        names: &'a dyn Names,
+        output: Output<'a>,
+    ) -> Actions<'a> {
+        Actions {
+            kernel,
+            object,
+            names,
+            output,
+            exit: None,
+            captures: Captures::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Borrows the object, not `self`.
+    fn context(&self) -> Context<'a> {
+        Context { names: self.names, trailer: &self.object.config.str_trunc_trailer }
+    }
+
+    /// Does what one record says.
+    ///
+    /// # Errors
+    /// If output or maps fail; what is merely impossible (a file that `cat` cannot open) is reported and is no error.
+    pub(crate) fn record(&mut self, maps: &Maps, record: &[u8]) -> Result<(), RunError> {
+        let object = self.object;
+        let number = word(part(record, 0, 4), 0);
+        let Some(event) = object.events.get(number as usize) else {
+            return Err(RunError::Object(format!(
+                "a program sent event {number}, of {}",
+                object.events.len()
+            )));
+        };
+        if (record.len() as u64) < u64::from(event.size) {
+            let have = record.len();
+            return Err(RunError::Object(format!("event {number} has {} bytes, {have} came", event.size)));
+        }
+        self.event(maps, event, record)?;
+        self.output.sink.after_event()
+    }
+
+    fn event(&mut self, maps: &Maps, event: &'a EventDef, record: &[u8]) -> Result<(), RunError> {
+        let cx = self.context();
+        match &event.kind {
+            EventKind::Printf(format) => {
+                self.output.text(TextKind::Printf, &mut self.scratch, |out| {
+                    printf::render(&cx, format, record, out);
+                });
+            }
+            EventKind::Message(severity, format) => {
+                let message = formatted(&cx, format, record);
+                self.output.message(*severity, event.span, &message)?;
+            }
+            EventKind::Print(field) => self.output.value(&cx, &field_value(field, record)),
+            EventKind::PrintMap { map, top, div } => {
+                let number = |field: &Option<Field>| {
+                    field.as_ref().and_then(|field| field_value(field, record).number()).map(|(n, _)| n)
+                };
+                let top = number(top).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+                let div = number(div).and_then(|n| i64::try_from(n).ok()).unwrap_or(1);
+                self.print_map(maps, *map, Selection { top, div })?;
+            }
+            EventKind::PrintMapValue { map, key, value } => {
+                let (def, user) = self.user_map(*map)?;
+                if let Ty::Agg(agg) = &user.value {
+                    let key = part(record, key.offset, key.ty.layout().size);
+                    let merged = maps::read_entry(self.kernel, def, user, maps.get(*map)?, key)?;
+                    self.output.value(&cx, &Value::Agg(*agg, &merged));
+                } else {
+                    self.output.value(&cx, &field_value(value, record));
+                }
+            }
+            EventKind::Clear(map) => self.clear(maps, *map)?,
+            EventKind::Zero(map) => self.zero(maps, *map)?,
+            EventKind::Exit(code) => {
+                let code = code.as_ref().and_then(|field| field_value(field, record).number());
+                self.exit.get_or_insert(code.map_or(0, |(n, _)| n as i32));
+            }
+            EventKind::Time(format) => {
+                let now = i128::from(clock::now_ns(clock::Clock::Real));
+                let text = self.names.strftime(format, (now / 1_000_000_000) as i64).unwrap_or_default();
+                let text = &text.as_bytes()[..text.len().min(MAX_TIME)];
+                self.output.text(TextKind::Time, &mut self.scratch, |out| out.extend_from_slice(text));
+            }
+            EventKind::Join { separator, count, parts } => {
+                let n = field_value(count, record).number().map_or(0, |(n, _)| n);
+                let n = usize::try_from(n).unwrap_or(0);
+                self.output.text(TextKind::Join, &mut self.scratch, |out| {
+                    for (i, field) in parts.iter().take(n).enumerate() {
+                        if i > 0 {
+                            out.extend_from_slice(separator);
+                        }
+                        crate::render::text::value(&cx, &field_value(field, record), 1, out);
+                    }
+                });
+            }
+            EventKind::Cat(format) => self.cat(&formatted(&cx, format, record))?,
+            EventKind::System(format) => self.system(&formatted(&cx, format, record))?,
+            EventKind::RuntimeWarning(text) => self.output.runtime_warning(event.span, text)?,
+            EventKind::HelperError { helper, retcode } => {
+                let code = field_value(retcode, record).number().map_or(0, |(n, _)| n as i64);
+                self.output.helper_error(event.span, helper, code)?;
+            }
+            EventKind::Packet { path, data } => {
+                let Value::Buf(bytes) = field_value(data, record) else { return Ok(()) };
+                let now = clock::now_ns(clock::Clock::Real);
+                if let Err(error) = self.captures.write(path, now, bytes) {
+                    self.output.say(&format!("ERROR: cannot write packets to '{path}' ({error})\n"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does an action of which only the event's number arrived, because the ring was full.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub(crate) fn pending(&mut self, maps: &Maps, event: &EventDef, word: u64) -> Result<(), RunError> {
+        match &event.kind {
+            EventKind::Clear(map) => self.clear(maps, *map),
+            EventKind::Zero(map) => self.zero(maps, *map),
+            EventKind::PrintMap { map, .. } => self.print_map(maps, *map, Selection::ALL),
+            EventKind::Exit(_) => {
+                self.exit.get_or_insert(word.wrapping_sub(1) as i32);
+                Ok(())
+            }
+            EventKind::Printf(_)
+            | EventKind::Message(..)
+            | EventKind::Print(_)
+            | EventKind::PrintMapValue { .. }
+            | EventKind::Time(_)
+            | EventKind::Join { .. }
+            | EventKind::Cat(_)
+            | EventKind::System(_)
+            | EventKind::RuntimeWarning(_)
+            | EventKind::HelperError { .. }
+            | EventKind::Packet { .. } => Ok(()),
+        }
+    }
+
+    fn user_map(&self, map: MapRef) -> Result<(&'a MapDef, &'a UserMap), RunError> {
+        match self.object.maps.get(map.0 as usize) {
+            Some(def) => match &def.role {
+                MapRole::User(user) => Ok((def, user)),
+                role => Err(RunError::Object(format!("map[{}] is no map of the script: {role:?}", map.0))),
+            },
+            None => Err(RunError::Object(format!("there is no map[{}]", map.0))),
+        }
+    }
+
+    /// `print(@m)`: a map without keys prints its zero value if it was never assigned, unless it is a chart.
+    fn print_map(&mut self, maps: &Maps, map: MapRef, selection: Selection) -> Result<(), RunError> {
+        let (def, user) = self.user_map(map)?;
+        let snapshot = maps::read(self.kernel, def, user, maps.get(map)?)?;
+        if snapshot.is_assigned() || !maps::is_chart(user) {
+            let cx = self.context();
+            self.output.map(&cx, &snapshot.entries(def, user), selection);
+        }
+        Ok(())
+    }
+
+    /// All maps of the script by name, those without anything in them left out.
+    ///
+    /// # Errors
+    /// If a map cannot be read or the output not be written.
+    pub(crate) fn print_final_maps(&mut self, maps: &Maps) -> Result<(), RunError> {
+        self.output.before_final_maps();
+        if !self.object.config.print_maps_on_exit {
+            return Ok(());
+        }
+        let mut order: Vec<usize> = (0..self.object.maps.len()).collect();
+        order.sort_by_key(|i| &self.object.maps[*i].name);
+        for i in order {
+            let map = MapRef(i as u32);
+            let Ok((def, user)) = self.user_map(map) else { continue };
+            let snapshot = maps::read(self.kernel, def, user, maps.get(map)?)?;
+            if snapshot.is_assigned() {
+                let cx = self.context();
+                self.output.map(&cx, &snapshot.entries(def, user), Selection::ALL);
+                self.output.sink.after_event()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self, maps: &Maps, map: MapRef) -> Result<(), RunError> {
+        let (def, user) = self.user_map(map)?;
+        maps::clear(self.kernel, def, user, maps.get(map)?)
+    }
+
+    fn zero(&mut self, maps: &Maps, map: MapRef) -> Result<(), RunError> {
+        let (def, user) = self.user_map(map)?;
+        maps::zero(self.kernel, def, user, maps.get(map)?)
+    }
+
+    fn cat(&mut self, path: &[u8]) -> Result<(), RunError> {
+        let path = String::from_utf8_lossy(path).into_owned();
+        let limit = self.object.config.max_cat_bytes;
+        let mut content = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(limit).read_to_end(&mut content));
+        if let Err(error) = read {
+            let why = describe(&error);
+            return self.output.say(&format!("ERROR: failed to open file '{path}' ({why})\n"));
+        }
+        self.output.text(TextKind::Cat, &mut self.scratch, |out| out.extend_from_slice(&content));
+        Ok(())
+    }
+
+    /// Runs a command to its end. Nothing it printed is shown if it failed.
+    fn system(&mut self, command: &[u8]) -> Result<(), RunError> {
+        // The command may write to the same terminal.
+        self.output.sink.flush()?;
+        let command = String::from_utf8_lossy(command).into_owned();
+        let result = Command::new("sh")
+            .args(["-c", &command])
+            .stdin(Stdio::inherit())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .output();
+        match result {
+            Ok(done) if done.status.success() => {
+                self.output.text(TextKind::System, &mut self.scratch, |out| {
+                    out.extend_from_slice(&done.stdout);
+                });
+                Ok(())
+            }
+            Ok(done) => self.output.say(&format!("ERROR: command '{command}' failed: {}\n", done.status)),
+            Err(error) => self.output.say(&format!("ERROR: cannot run sh: {}\n", describe(&error))),
+        }
+    }
+
+    /// Writes everything that is still in memory.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub(crate) fn finish(&mut self) -> Result<(), RunError> {
+        self.captures.flush().map_err(RunError::Output)?;
+        self.output.sink.flush()
+    }
+}
+
+fn formatted(cx: &Context<'_>, format: &TextFormat, record: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    printf::render(cx, format, record, &mut out);
+    out
+}
+
+/// The text of an error number, without the number.
+fn describe(error: &std::io::Error) -> String {
+    let known = error.raw_os_error().and_then(|n| bpf_facts::errno(n.into()));
+    known.map_or_else(|| error.to_string(), |def| def.text.to_string())
+}

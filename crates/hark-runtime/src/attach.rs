@@ -1,0 +1,169 @@
+//! From the probes of an object to attached programs: what does not exist is not loaded.
+
+use crate::error::RunError;
+use crate::load::{Maps, load_program, runs_on_request};
+use crate::output::Output;
+use bpf_facts::{Feature, KernelProfile};
+use bpf_syscall::{Kernel, ProgFd};
+use hark_diag::{Code, Diagnostic};
+use hark_object::{Catalog, MissingProbes, Object, ProbeDef, ProgramDef};
+use probe_attach::{
+    AttachError, AttachPoint, Link, Method, Program, Scope, attach_all, attach_order, expand,
+};
+use std::borrow::Cow;
+
+/// What attaching looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct AttachContext<'a> {
+    pub(crate) kernel: &'a dyn Kernel,
+    pub(crate) object: &'a Object,
+    pub(crate) catalog: &'a dyn Catalog,
+    pub(crate) profile: &'a KernelProfile,
+    /// Whether the kernel really has a feature that its version promises.
+    pub(crate) confirm: &'a dyn Fn(Feature) -> bool,
+    pub(crate) scope: Scope,
+}
+
+/// A program and where it is to run.
+pub(crate) struct Group<'a> {
+    /// Index in [`Object::programs`].
+    pub(crate) program: usize,
+    /// The probes that share it.
+    pub(crate) probes: Vec<&'a ProbeDef>,
+    /// Where they are attached.
+    pub(crate) points: Vec<AttachPoint>,
+}
+
+/// A loaded program.
+pub(crate) struct LoadedProgram<'a> {
+    pub(crate) def: Cow<'a, ProgramDef>,
+    pub(crate) fd: ProgFd,
+    pub(crate) probes: Vec<&'a ProbeDef>,
+    pub(crate) points: Vec<AttachPoint>,
+}
+
+impl LoadedProgram<'_> {
+    /// Whether hark itself runs it.
+    pub(crate) fn on_request(&self) -> bool {
+        self.probes.iter().all(|probe| runs_on_request(&probe.spec))
+    }
+}
+
+/// Finds the places of every probe, grouped by program in source order. Probes without a place are left out, or an
+/// error, as the script's `missing_probes` says.
+///
+/// # Errors
+/// At the first probe that has no place or cannot be looked for.
+pub(crate) fn find_places<'a>(
+    cx: &AttachContext<'a>,
+    output: &mut Output<'_>,
+) -> Result<Vec<Group<'a>>, RunError> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for probe in &cx.object.probes {
+        let points = match expand(&probe.spec, cx.catalog) {
+            Ok(points) => points,
+            Err(error) => {
+                tolerate(cx.object, probe, &error, output)?;
+                continue;
+            }
+        };
+        match groups.iter_mut().find(|group| group.program == probe.program) {
+            Some(group) => {
+                group.probes.push(probe);
+                group.points.extend(points);
+            }
+            None => groups.push(Group { program: probe.program, probes: vec![probe], points }),
+        }
+    }
+    let n: usize = groups.iter().map(|group| group.points.len()).sum();
+    if n as u64 > cx.object.config.max_probes {
+        return Err(RunError::TooManyProbes { n, max: cx.object.config.max_probes });
+    }
+    if groups.is_empty() {
+        return Err(RunError::NothingToAttach);
+    }
+    Ok(groups)
+}
+
+/// Loads the program of a group, prepared for the way in which it will be attached.
+///
+/// # Errors
+/// As [`load_program`].
+pub(crate) fn load_group<'a>(
+    cx: &AttachContext<'a>,
+    maps: &Maps,
+    group: Group<'a>,
+) -> Result<LoadedProgram<'a>, RunError> {
+    let Some(def) = cx.object.programs.get(group.program) else {
+        return Err(RunError::Object(format!("there is no program[{}]", group.program)));
+    };
+    let mut def = Cow::Borrowed(def);
+    let method = Method::choose(&group.points, cx.scope, cx.profile, cx.confirm);
+    if let Some(attach_type) = method.attach_type() {
+        def.to_mut().attach_type = attach_type;
+    }
+    let fd = load_program(cx.kernel, cx.object, maps, &def)?;
+    Ok(LoadedProgram { def, fd, probes: group.probes, points: group.points })
+}
+
+/// Attaches programs so that those on the same event fire in source order. Returns the links and to how many places.
+///
+/// # Errors
+/// At the first place that the kernel refuses; at one that does not exist, if the script says so.
+pub(crate) fn attach_programs(
+    cx: &AttachContext<'_>,
+    programs: &[LoadedProgram<'_>],
+    output: &mut Output<'_>,
+) -> Result<(Vec<Link>, usize), RunError> {
+    let attached: Vec<&LoadedProgram<'_>> = programs.iter().filter(|program| !program.on_request()).collect();
+    let firsts: Vec<&AttachPoint> = attached.iter().filter_map(|program| program.points.first()).collect();
+    let mut links = Vec::new();
+    let mut n =
+        programs.iter().filter(|program| program.on_request()).map(|program| program.probes.len()).sum();
+    for i in attach_order(&firsts) {
+        let program = attached[i];
+        let handle = Program { fd: &program.fd, ty: program.def.ty, attach_type: program.def.attach_type };
+        n += program.points.len();
+        for result in attach_all(cx.kernel, handle, &program.points, cx.scope) {
+            match result {
+                Ok(link) => links.push(link),
+                Err(error) => {
+                    n -= 1;
+                    let probe = program.probes.iter().find(|probe| error_is_about(&error, probe));
+                    tolerate(cx.object, probe.unwrap_or(&program.probes[0]), &error, output)?;
+                }
+            }
+        }
+    }
+    Ok((links, n))
+}
+
+fn error_is_about(error: &AttachError, probe: &ProbeDef) -> bool {
+    let (AttachError::Missing { probe: name, .. }
+    | AttachError::Invalid { probe: name, .. }
+    | AttachError::Unsupported { probe: name, .. }
+    | AttachError::Catalog { probe: name, .. }
+    | AttachError::Kernel { probe: name, .. }) = error;
+    *name == probe.name || *name == probe.spec.to_string()
+}
+
+/// Lets a missing probe pass if the script allows it, with a warning if it wants one.
+fn tolerate(
+    object: &Object,
+    probe: &ProbeDef,
+    error: &AttachError,
+    output: &mut Output<'_>,
+) -> Result<(), RunError> {
+    match object.config.missing_probes {
+        MissingProbes::Ignore if error.is_missing() => Ok(()),
+        MissingProbes::Warn if error.is_missing() => {
+            if !output.warnings {
+                return Ok(());
+            }
+            output.diagnostic(&Diagnostic::warning(Code::NO_SUCH_PROBE, probe.span, error.to_string()))
+        }
+        MissingProbes::Error | MissingProbes::Warn | MissingProbes::Ignore => {
+            Err(RunError::attach(probe, error))
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What a run says, on standard output and standard error, as text or as JSON.
+
+use crate::error::RunError;
+use crate::render::json::{self, Scalar};
+use crate::render::table::{self, Entries, Selection};
+use crate::render::{Context, text};
+use crate::sink::Sink;
+use crate::value::Value;
+use hark_diag::{Code, Diagnostic, SourceMap, Span, Style};
+use hark_object::Loss;
+use std::io::Write;
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which function wrote a piece of text; JSON tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextKind {
+    /// `printf`
+    Printf,
+    /// `time`
+    Time,
+    /// `cat`
+    Cat,
+    /// `join`
+    Join,
+    /// `system`
+    System,
+}
+
+impl TextKind {
+    const fn json(self) -> &'static str {
+        match self {
+            TextKind::Printf => "printf",
+            TextKind::Time => "time",
+            TextKind::Cat => "cat",
+            TextKind::Join => "join",
+            TextKind::System => "syscall",
+        }
+    }
+
+    /// What text output adds at the end.
+    const fn ending(self) -> &'static [u8] {
+        match self {
+            TextKind::Printf | TextKind::Time | TextKind::Cat => b"",
+            TextKind::Join | TextKind::System => b"\n",
+        }
+    }
+}
+
+/// Both streams of a run.
+pub struct Output<'a> {
+    /// The script's output.
+    pub sink: Sink<'a>,
+    /// Where people are told about the run itself.
+    pub err: Box<dyn Write + 'a>,
+    /// Form of the script's output.
+    pub format: OutputFormat,
+    /// For places in messages.
+    pub sources: &'a SourceMap,
+    /// How diagnostics look.
+    pub style: Style,
+    /// Whether warnings are shown.
+    pub warnings: bool,
+}
+
+impl Output<'_> {
+    /// A text that `fill` writes to the buffer it is given.
+    pub fn text(&mut self, kind: TextKind, scratch: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
+        match self.format {
+            OutputFormat::Text => {
+                fill(&mut self.sink.buffer);
+                self.sink.buffer.extend_from_slice(kind.ending());
+            }
+            OutputFormat::Json => {
+                scratch.clear();
+                fill(scratch);
+                json::record(kind.json(), &mut self.sink.buffer, |out| json::string(scratch, out));
+            }
+        }
+    }
+
+    /// A value that was printed.
+    pub fn value(&mut self, cx: &Context<'_>, value: &Value<'_>) {
+        match self.format {
+            OutputFormat::Text => {
+                text::value(cx, value, 1, &mut self.sink.buffer);
+                self.sink.buffer.push(b'\n');
+            }
+            OutputFormat::Json => {
+                json::record("value", &mut self.sink.buffer, |out| json::value(cx, value, 1, out));
+            }
+        }
+    }
+
+    /// A map that was printed.
+    pub fn map(&mut self, cx: &Context<'_>, entries: &Entries<'_>, selection: Selection) {
+        match self.format {
+            OutputFormat::Text => table::render(cx, entries, selection, &mut self.sink.buffer),
+            OutputFormat::Json => json::map(cx, entries, selection, &mut self.sink.buffer),
+        }
+    }
+
+    /// What separates the maps at the end from what came before.
+    pub fn before_final_maps(&mut self) {
+        if self.format == OutputFormat::Text {
+            self.sink.buffer.extend_from_slice(b"\n\n");
+        }
+    }
+
+    /// How many places were attached to.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn attached(&mut self, n: usize, quiet: bool) -> Result<(), RunError> {
+        match self.format {
+            OutputFormat::Text if quiet => {}
+            OutputFormat::Text => {
+                self.say(&format!("Attached {n} probe{}\n", if n == 1 { "" } else { "s" }))?;
+            }
+            OutputFormat::Json => {
+                let n = n as i128;
+                let fields = [("count", Scalar::Number(n)), ("data", Scalar::Object("probes", n))];
+                json::flat_record("attached_probes", &fields, &mut self.sink.buffer);
+            }
+        }
+        Ok(())
+    }
+
+    /// `errorf` and `warnf`: a message with the place of the call.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn message(
+        &mut self,
+        severity: hark_object::Severity,
+        span: Span,
+        message: &[u8],
+    ) -> Result<(), RunError> {
+        let (kind, word) = match severity {
+            hark_object::Severity::Error => ("errorf", "ERROR"),
+            hark_object::Severity::Warning if self.warnings => ("warnf", "WARNING"),
+            hark_object::Severity::Warning => return Ok(()),
+        };
+        match self.format {
+            OutputFormat::Text => {
+                let end = if message.ends_with(b"\n") { "" } else { "\n" };
+                let place = self.sources.place(span);
+                let message = String::from_utf8_lossy(message);
+                self.say(&format!("{place}: {word}: {message}{end}"))
+            }
+            OutputFormat::Json => {
+                self.placed_record(kind, &[("msg", Scalar::Text(message))], span);
+                Ok(())
+            }
+        }
+    }
+
+    /// Something that went wrong in a program and that the script's author should know.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn runtime_warning(&mut self, span: Span, message: &str) -> Result<(), RunError> {
+        if !self.warnings {
+            return Ok(());
+        }
+        match self.format {
+            OutputFormat::Text => self.diagnostic(&Diagnostic::warning(Code::RUNTIME, span, message)),
+            OutputFormat::Json => {
+                self.placed_record("runtime_error", &[("msg", Scalar::Text(message.as_bytes()))], span);
+                Ok(())
+            }
+        }
+    }
+
+    /// A helper that failed.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn helper_error(&mut self, span: Span, helper: &str, retcode: i64) -> Result<(), RunError> {
+        if !self.warnings {
+            return Ok(());
+        }
+        let text = bpf_facts::errno(retcode).map_or("Unknown error", |def| def.text);
+        match self.format {
+            OutputFormat::Text => {
+                let message = format!("{helper} failed: {text}");
+                let diag = Diagnostic::warning(Code::RUNTIME, span, message)
+                    .with_help(format!("the helper returned {retcode}"));
+                self.diagnostic(&diag)
+            }
+            OutputFormat::Json => {
+                let fields = [
+                    ("msg", Scalar::Text(text.as_bytes())),
+                    ("helper", Scalar::Text(helper.as_bytes())),
+                    ("retcode", Scalar::Number(retcode.into())),
+                ];
+                self.placed_record("helper_error", &fields, span);
+                Ok(())
+            }
+        }
+    }
+
+    fn placed_record(&mut self, kind: &str, fields: &[(&str, Scalar<'_>)], span: Span) {
+        let at = self.sources.line_col(span);
+        let mut all = fields.to_vec();
+        all.push(("filename", Scalar::Text(self.sources.file(span.file).name.as_bytes())));
+        all.push(("line", Scalar::Number(at.line.into())));
+        all.push(("col", Scalar::Number(at.col.into())));
+        json::flat_record(kind, &all, &mut self.sink.buffer);
+    }
+
+    /// What got lost: `n` times `loss`, in `program` if that is known.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn lost(&mut self, loss: Loss, n: u64, program: Option<&str>) -> Result<(), RunError> {
+        let count = i128::from(n);
+        match (self.format, loss) {
+            (OutputFormat::Text, loss) => {
+                let place = program.map(|name| format!("{name}: ")).unwrap_or_default();
+                self.say(&format!("WARNING: {place}{n} {}\n", loss.explain()))?;
+            }
+            (OutputFormat::Json, Loss::RingFull | Loss::Nested) => {
+                let fields = [("count", Scalar::Number(count)), ("data", Scalar::Object("events", count))];
+                json::flat_record("lost_events", &fields, &mut self.sink.buffer);
+            }
+            (OutputFormat::Json, Loss::MapFull | Loss::FailedRead | Loss::Truncated) => {
+                let fields = [
+                    ("cause", Scalar::Text(loss.name().as_bytes())),
+                    ("program", Scalar::Text(program.unwrap_or("").as_bytes())),
+                    ("count", Scalar::Number(count)),
+                ];
+                json::flat_record("accuracy", &fields, &mut self.sink.buffer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows a diagnostic on standard error.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn diagnostic(&mut self, diag: &Diagnostic) -> Result<(), RunError> {
+        let text = hark_diag::render(self.sources, std::slice::from_ref(diag), self.style);
+        self.say(&text)
+    }
+
+    /// Writes to standard error, after what was printed before.
+    ///
+    /// # Errors
+    /// If the output cannot be written. That standard error is closed does not matter.
+    pub fn say(&mut self, text: &str) -> Result<(), RunError> {
+        self.sink.settle()?;
+        let _ = self.err.write_all(text.as_bytes());
+        Ok(())
+    }
+}

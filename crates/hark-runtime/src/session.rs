@@ -1,0 +1,375 @@
+//! A run from its first system call to its last.
+//!
+//! ```text
+//!  maps ─▶ programs ─▶ BEGIN ─▶ attach ─▶ "Attached N probes" ─▶ event loop ─▶ detach ─▶ END ─▶ drain ─▶ maps ─▶ losses
+//! ```
+//!
+//! BEGIN programs run before anything is attached, END programs after everything is detached, both in this process.
+//! Whatever ends the run (a signal, `exit`, the end of the child or of the traced process), the rest is the same.
+
+use crate::actions::Actions;
+use crate::attach::{AttachContext, LoadedProgram, attach_programs, find_places, load_group};
+use crate::error::RunError;
+use crate::load::{Maps, RunFacts};
+use crate::losses;
+use crate::names::Names;
+use crate::output::{Output, TextKind};
+use bpf_facts::{Feature, KernelProfile};
+use bpf_syscall::child::Child;
+use bpf_syscall::wait::{Poller, Process, Signal, Signals};
+use bpf_syscall::{Kernel, MapFd, Records};
+use hark_object::{Catalog, MapRole, Object, ProbeSpec};
+use probe_attach::{Leftovers, Link, Scope, detach_all, run_once};
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+/// Records handled before signals are looked at again.
+const BATCH: usize = 16_384;
+
+/// What a run needs.
+pub struct Setup<'a> {
+    /// The kernel.
+    pub kernel: &'a dyn Kernel,
+    /// What it can do.
+    pub profile: &'a KernelProfile,
+    /// Whether it really has a feature that its version promises.
+    pub confirm: &'a dyn Fn(Feature) -> bool,
+    /// The compiled script.
+    pub object: &'a Object,
+    /// Where names are looked up that the script attaches to.
+    pub catalog: &'a dyn Catalog,
+    /// Names of what is printed.
+    pub names: &'a dyn Names,
+    /// Both streams.
+    pub output: Output<'a>,
+    /// How to go about it.
+    pub options: Options,
+    /// A command to trace, still held.
+    pub child: Option<Child>,
+    /// A process to trace; its end ends the run.
+    pub process: Option<Process>,
+}
+
+/// How to go about a run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Do not say how many probes are attached.
+    pub quiet: bool,
+    /// Say what is loaded.
+    pub verbose: bool,
+    /// Load and attach, then leave: nothing of the script is shown.
+    pub dry_run: bool,
+    /// A line to print on standard output once everything is attached, for harnesses that wait for it.
+    pub notify: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+#[must_use = "the leftovers are to be let go last"]
+pub struct Ended {
+    /// Exit status: what the script passed to `exit`, else 0.
+    pub code: i32,
+    /// Whether something was lost.
+    pub lost: bool,
+    /// What closes slowly and concerns nobody any more.
+    pub leftovers: Leftovers,
+}
+
+/// What the event loop can be woken by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    /// Records in the ring.
+    Records,
+    /// A signal to this process.
+    Signal,
+    /// The end of the child.
+    Child,
+    /// The end of the traced process.
+    Process,
+}
+
+impl Wake {
+    const ALL: [Wake; 4] = [Wake::Records, Wake::Signal, Wake::Child, Wake::Process];
+
+    fn of(token: u64) -> Option<Wake> {
+        Wake::ALL.get(token as usize).copied()
+    }
+}
+
+/// Runs an object to its end.
+///
+/// # Errors
+/// If something cannot be loaded or attached, or the output not be written. Everything is detached then too.
+pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
+    let Setup { kernel, profile, confirm, object, catalog, names, output, options, mut child, process } =
+        setup;
+    // Before any thread is made: one that did not inherit the mask would take the signals.
+    let signals = Signals::catch(&caught(object))?;
+    let scope = Scope { pid: process.as_ref().map(Process::pid) };
+    let cx = AttachContext { kernel, object, catalog, profile, confirm, scope };
+    let mut actions = Actions::new(kernel, object, names, output);
+
+    let groups = find_places(&cx, &mut actions.output)?;
+    let facts = RunFacts { child_pid: child.as_ref().map_or(0, Child::pid) };
+    let maps = Maps::create(kernel, object, facts)?;
+    let mut programs = Vec::with_capacity(groups.len());
+    for group in groups {
+        programs.push(load_group(&cx, &maps, group)?);
+    }
+    if options.verbose {
+        say_loaded(kernel, &programs, &mut actions.output)?;
+    }
+    let mut events = Events::open(kernel, object, &maps)?;
+
+    if !options.dry_run {
+        run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::Begin))?;
+    }
+    let (links, n) = attach_programs(&cx, &programs, &mut actions.output)?;
+    actions.output.attached(n, options.quiet)?;
+    if options.dry_run {
+        actions.finish()?;
+        return Ok(Ended { code: 0, lost: false, leftovers: detach_all(links) });
+    }
+    if let Some(line) = &options.notify {
+        actions.output.sink.buffer.extend_from_slice(format!("{line}\n").as_bytes());
+    }
+    let iterated = read_iterators(kernel, &programs, &links, &mut actions)?;
+    if let Some(child) = &mut child {
+        child.release()?;
+    }
+    let on_its_own = links.is_empty() || iterated;
+    let alive = Alive { child, process };
+    let mut this = Loop { kernel, programs: &programs, maps: &maps, signals, alive };
+    this.run(&mut actions, &mut events, on_its_own)?;
+
+    let leftovers = detach_all(links);
+    run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::End))?;
+    events.drain(&mut actions, &maps)?;
+    if !iterated {
+        actions.print_final_maps(&maps)?;
+    }
+    actions.output.sink.flush()?;
+    let lost = losses::report(kernel, object, &maps, &programs, &mut actions.output)?;
+    actions.finish()?;
+    Ok(Ended { code: actions.exit.unwrap_or(0), lost, leftovers })
+}
+
+/// The signals that mean something to a run of `object`.
+fn caught(object: &Object) -> Vec<Signal> {
+    let mut signals = vec![Signal::Interrupt, Signal::Terminate];
+    if object.probes.iter().any(|probe| matches!(probe.spec, ProbeSpec::SelfSignal { .. })) {
+        signals.push(Signal::User1);
+    }
+    signals
+}
+
+/// Runs the programs of such probes, in source order.
+fn run_programs(
+    kernel: &dyn Kernel,
+    programs: &[LoadedProgram<'_>],
+    which: &dyn Fn(&ProbeSpec) -> bool,
+) -> Result<(), RunError> {
+    for program in programs {
+        for probe in program.probes.iter().filter(|probe| which(&probe.spec)) {
+            run_once(kernel, &program.fd, &probe.name).map_err(|error| RunError::attach(probe, &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn say_loaded(
+    kernel: &dyn Kernel,
+    programs: &[LoadedProgram<'_>],
+    output: &mut Output<'_>,
+) -> Result<(), RunError> {
+    for program in programs {
+        let id = kernel.prog_info(&program.fd).map_or(0, |info| info.id);
+        let n = program.def.code.insns.len();
+        output.say(&format!("Program ID: {id} ({}, {n} instructions)\n", program.def.name))?;
+    }
+    Ok(())
+}
+
+/// Reads iterators to their end, which runs their programs; pins those that ask for it. Whether there were any.
+fn read_iterators(
+    kernel: &dyn Kernel,
+    programs: &[LoadedProgram<'_>],
+    links: &[Link],
+    actions: &mut Actions<'_>,
+) -> Result<bool, RunError> {
+    let iterators = programs.iter().flat_map(|program| &program.probes);
+    let mut any = false;
+    for probe in iterators {
+        let ProbeSpec::Iter { pin, .. } = &probe.spec else { continue };
+        any = true;
+        // An iterator is the only probe of its script.
+        let Some(link) = links.first().and_then(Link::fd) else { continue };
+        if let Some(pin) = pin {
+            let path = pin_path(pin);
+            kernel.obj_pin(link.as_fd(), &path)?;
+            let text = format!("Program pinned to {}\n", path.display());
+            actions.output.sink.buffer.extend_from_slice(text.as_bytes());
+            continue;
+        }
+        let mut text = Vec::new();
+        std::fs::File::from(kernel.iter_create(link)?).read_to_end(&mut text).map_err(RunError::Output)?;
+        actions.output.text(TextKind::Printf, &mut Vec::new(), |out| out.extend_from_slice(&text));
+    }
+    Ok(any)
+}
+
+fn pin_path(pin: &str) -> PathBuf {
+    Path::new("/sys/fs/bpf").join(pin)
+}
+
+/// What the run lives as long as.
+struct Alive {
+    child: Option<Child>,
+    process: Option<Process>,
+}
+
+struct Loop<'a> {
+    kernel: &'a dyn Kernel,
+    programs: &'a [LoadedProgram<'a>],
+    maps: &'a Maps,
+    signals: Signals,
+    alive: Alive,
+}
+
+impl Loop<'_> {
+    /// Handles what comes until something ends the run. A run that nothing is attached for and nobody is waited for
+    /// ends as soon as what is there is handled.
+    fn run(
+        &mut self,
+        actions: &mut Actions<'_>,
+        events: &mut Events<'_>,
+        on_its_own: bool,
+    ) -> Result<(), RunError> {
+        events.drain(actions, self.maps)?;
+        let waits = self.alive.child.is_some() || self.listens();
+        if actions.exit.is_some() || (on_its_own && !waits) {
+            return Ok(());
+        }
+        let poller = Poller::new()?;
+        poller.add(self.signals.as_fd(), Wake::Signal as u64)?;
+        if let Some(fd) = events.ring.as_ref().and_then(|ring| ring.fd()) {
+            poller.add(fd, Wake::Records as u64)?;
+        }
+        if let Some(child) = &self.alive.child {
+            poller.add(child.as_fd(), Wake::Child as u64)?;
+        }
+        if let Some(process) = &self.alive.process {
+            poller.add(process.as_fd(), Wake::Process as u64)?;
+        }
+        let mut ready = Vec::new();
+        while actions.exit.is_none() {
+            poller.wait(None, &mut ready)?;
+            for token in &ready {
+                let ends = match Wake::of(*token) {
+                    Some(Wake::Records) => {
+                        events.batch(actions, self.maps)?;
+                        false
+                    }
+                    Some(Wake::Signal) => self.signal()?,
+                    Some(Wake::Child) => {
+                        self.alive.child.as_mut().map_or(Ok(None), Child::try_reap)?;
+                        true
+                    }
+                    Some(Wake::Process) => true,
+                    None => false,
+                };
+                if ends {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a signal may run a program of the script.
+    fn listens(&self) -> bool {
+        let mut probes = self.programs.iter().flat_map(|program| &program.probes);
+        probes.any(|probe| matches!(probe.spec, ProbeSpec::SelfSignal { .. }))
+    }
+
+    /// Whether a signal that came ends the run.
+    fn signal(&self) -> Result<bool, RunError> {
+        while let Some(signal) = self.signals.next()? {
+            if matches!(signal, Signal::Interrupt | Signal::Terminate) {
+                return Ok(true);
+            }
+            let number = signal.number();
+            let same =
+                |spec: &ProbeSpec| matches!(spec, ProbeSpec::SelfSignal { signal } if *signal == number);
+            run_programs(self.kernel, self.programs, &same)?;
+        }
+        Ok(false)
+    }
+}
+
+/// The ring of records, and control events that found it full.
+struct Events<'a> {
+    kernel: &'a dyn Kernel,
+    ring: Option<Box<dyn Records>>,
+    pending: Option<(&'a MapFd, Vec<u8>)>,
+}
+
+impl<'a> Events<'a> {
+    fn open(kernel: &'a dyn Kernel, object: &'a Object, maps: &'a Maps) -> Result<Events<'a>, RunError> {
+        let ring = match maps.of_role(object, &MapRole::Events) {
+            Some((_, fd)) => Some(kernel.open_ring(fd)?),
+            None => None,
+        };
+        let pending =
+            maps.of_role(object, &MapRole::Pending).map(|(_, fd)| (fd, vec![0; fd.shape().value_bytes()]));
+        Ok(Events { kernel, ring, pending })
+    }
+
+    /// Handles records that are there, up to a batch; returns whether there may be more.
+    fn batch(&mut self, actions: &mut Actions<'_>, maps: &Maps) -> Result<bool, RunError> {
+        let mut failed = None;
+        let mut n = 0;
+        if let Some(ring) = &mut self.ring {
+            n = ring.consume(BATCH, &mut |record| match actions.record(maps, record) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            });
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.do_pending(actions, maps)?;
+        actions.output.sink.settle()?;
+        Ok(n == BATCH)
+    }
+
+    /// Handles all records that are there.
+    fn drain(&mut self, actions: &mut Actions<'_>, maps: &Maps) -> Result<(), RunError> {
+        while self.batch(actions, maps)? {}
+        Ok(())
+    }
+
+    /// Does what programs asked for while the ring was full: each request once, however often it was made.
+    fn do_pending(&mut self, actions: &mut Actions<'_>, maps: &Maps) -> Result<(), RunError> {
+        let Some((fd, seen)) = &mut self.pending else { return Ok(()) };
+        let mut now = vec![0; seen.len()];
+        self.kernel.map_lookup(fd, &[0; 4], &mut now)?;
+        if now == *seen {
+            return Ok(());
+        }
+        let object = actions.object;
+        for (i, event) in object.events.iter().enumerate() {
+            let (before, after) = (crate::value::word(seen, i * 8), crate::value::word(&now, i * 8));
+            if before != after {
+                actions.pending(maps, event, after)?;
+            }
+        }
+        *seen = now;
+        Ok(())
+    }
+}
