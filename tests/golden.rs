@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     match trials {
         Ok(trials) => run(&arguments, trials).exit_code(),
         Err(error) => {
-            eprintln!("golden: {error:?}");
+            eprintln!("golden: {error:#}");
             ExitCode::FAILURE
         }
     }

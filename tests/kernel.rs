@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     match trials() {
         Ok(trials) => run(&arguments, trials).exit_code(),
         Err(error) => {
-            eprintln!("kernel: {error:?}");
+            eprintln!("kernel: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -39,7 +39,7 @@ fn trials() -> Result<Vec<Trial>> {
                 }
             })),
             Err(error) => trials.push(Trial::test(format!("kernel::{name}"), move || {
-                Err(Failed::from(format!("{error:?}")))
+                Err(Failed::from(format!("{error:#}")))
             })),
         }
     }

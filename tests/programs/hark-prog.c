@@ -8,6 +8,7 @@
  *     works               calls work_a(1), work_b(2), work_c(3)
  *     nested              calls outer(5), which calls inner(6)
  *     negative            calls negate(7), which returns -7
+ *     nops                calls three_nops()
  *     fill                calls take_struct() with a struct { 42, -3, "marvin", 0x0102030405060708 }
  *     fork                forks with fork(2) proper, waits, prints "parent PID child PID"
  *     clone               forks as the C library does, waits, prints the same
@@ -100,6 +101,11 @@ SEEN long negate(long n)
 	return -n;
 }
 
+/* Instructions at known offsets: three of one byte, then the return. */
+__asm__(".globl three_nops\n.type three_nops, @function\nthree_nops:\n\tnop\n\tnop\n\tnop\n\tret\n"
+	".size three_nops, . - three_nops\n");
+void three_nops(void);
+
 SEEN int take_struct(const struct fact *fact)
 {
 	__asm__ volatile("" : : "r"(fact) : "memory");
@@ -153,11 +159,15 @@ static void work(char **words)
 		} else if (!strcmp(word, "wide")) {
 			printf("wide %ld\n", six_args(1, 2, 3, 4, 5, 6));
 		} else if (!strcmp(word, "works")) {
-			printf("works %ld %ld %ld\n", work_a(1), work_b(2), work_c(3));
+			long a = work_a(1), b = work_b(2), c = work_c(3);
+
+			printf("works %ld %ld %ld\n", a, b, c);
 		} else if (!strcmp(word, "nested")) {
 			printf("nested %ld\n", outer(5));
 		} else if (!strcmp(word, "negative")) {
 			printf("negative %ld\n", negate(7));
+		} else if (!strcmp(word, "nops")) {
+			three_nops();
 		} else if (!strcmp(word, "fill")) {
 			struct fact fact = { 42, -3, "marvin", 0x0102030405060708 };
 

@@ -58,7 +58,7 @@ fn main() -> Result<()> {
         let start = Instant::now();
         let outcome = match case {
             Ok(case) => case.run(&machine),
-            Err(error) => Outcome::Failed(format!("{error:?}")),
+            Err(error) => Outcome::Failed(format!("{error:#}")),
         };
         match outcome {
             Outcome::Passed => send(&mut report, &format!("pass\t{name}\t{}", start.elapsed().as_millis()))?,

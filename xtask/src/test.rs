@@ -135,7 +135,7 @@ fn guests(plan: &Plan, missing: &[&str]) -> Tally {
     let (image, cases) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            println!("guests cannot be prepared: {error:?}");
+            println!("guests cannot be prepared: {error:#}");
             return Tally::failure();
         }
     };
@@ -179,7 +179,7 @@ fn one_guest(kernel: &Kernel, image: &Image, cases: &[String]) -> Tally {
             tally
         }
         Err(error) => {
-            say(format!("FAIL  {error:?}"));
+            say(format!("FAIL  {error:#}"));
             Tally::failure()
         }
     }

@@ -88,7 +88,7 @@ pub fn trials(root: &Path, languages: &[(&str, Arc<dyn Stages>)], mode: Mode) ->
         let name = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
         trials.push(Trial::test(format!("golden::{name}"), move || {
             let case = CaseFile::read(&root, &path)?;
-            check(&case, stages.as_ref(), mode).map_err(|error| Failed::from(format!("{error:?}")))
+            check(&case, stages.as_ref(), mode).map_err(|error| Failed::from(format!("{error:#}")))
         }));
     }
     Ok(trials)

@@ -182,6 +182,8 @@ pub struct Record {
     pub trigger: String,
     /// Files below `{{DIR}}`, by name.
     pub files: Vec<(String, String)>,
+    /// What `{{PROG}}` and its like stood for.
+    pub names: Vec<(&'static str, String)>,
 }
 
 impl RunCase {
@@ -279,7 +281,7 @@ impl RunCase {
                 None => Outcome::Passed,
                 Some(problem) => Outcome::Failed(problem),
             },
-            Err(error) => Outcome::Failed(format!("{error:?}")),
+            Err(error) => Outcome::Failed(format!("{error:#}")),
         }
     }
 
@@ -296,7 +298,10 @@ impl RunCase {
         let mut bindings = Bindings::new();
         for expectation in self.expect.iter().chain(&self.unspoken()) {
             match record.stream(&expectation.stream) {
-                Some(text) => problems.extend(expectation.check(text, &mut bindings)),
+                Some(text) => {
+                    let patterns = substitute(&expectation.text, &record.names);
+                    problems.extend(expectation.check(&patterns, text, &mut bindings));
+                }
                 None => problems.push_str(&format!("`{}` does not exist\n", expectation.stream)),
             }
         }
@@ -347,15 +352,16 @@ impl Expectation {
         Ok(Self { stream: stream.to_owned(), compare, text: text.to_owned() })
     }
 
-    /// `None` if `text` is as expected.
-    fn check(&self, text: &str, bindings: &mut Bindings) -> Option<String> {
-        let patterns: Vec<&str> = self.text.lines().collect();
+    /// `None` if `text` matches the patterns.
+    fn check(&self, patterns: &str, text: &str, bindings: &mut Bindings) -> Option<String> {
+        let all_patterns = patterns;
+        let patterns: Vec<&str> = patterns.lines().collect();
         let lines: Vec<&str> = text.lines().collect();
         let stream = &self.stream;
         match self.compare {
             Compare::All => (!match_all(&patterns, &lines, bindings)).then(|| {
                 let with_newline = |text: &str| format!("{}\n", text.trim_end_matches('\n'));
-                crate::golden::diff(stream, &with_newline(&self.text), &with_newline(text))
+                crate::golden::diff(stream, &with_newline(all_patterns), &with_newline(text))
             }),
             Compare::Has => match_some(&patterns, &lines, bindings).err().map(|pattern| {
                 format!("{stream} lacks this line, or has it in another place:\n  {pattern}\n")
@@ -388,6 +394,11 @@ impl Record {
     }
 }
 
+/// Puts the values of `{{PROG}}` and its like into a text.
+fn substitute(text: &str, names: &[(&'static str, String)]) -> String {
+    names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
 /// True for `Attached 3 probes`.
 fn is_attached_line(line: &str) -> bool {
     line.strip_prefix("Attached ")
@@ -418,6 +429,7 @@ mod tests {
             stderr: stderr.into(),
             trigger: "7\n".into(),
             files: vec![("out".into(), "x\n".into())],
+            names: vec![("{{PROG}}", "/x".into())],
         };
         case(&format!("BEGIN {{ }}\n{blocks}")).unwrap().judge(&record)
     }
@@ -427,6 +439,7 @@ mod tests {
         assert_eq!(judged("//= stdout\n// a <int>\n", "a 1\n", "Attached 1 probe\n"), None);
         assert!(judged("//= stdout\n// a\n", "a\n", "WARNING: x\n").unwrap().contains("WARNING"));
         assert!(judged("//= stderr-has\n// x\n", "a\n", "x\n").unwrap().contains("stdout expected"));
+        assert_eq!(judged("//= stdout\n// {{PROG}}\n", "/x\n", ""), None);
         assert_eq!(judged("//= stdout-not\n// b<any>\n", "a\n", ""), None);
         assert!(judged("//= stdout-not\n// b<any>\n", "bad\n", "").unwrap().contains("must not"));
         assert_eq!(judged("//= stdout-set\n// b\n// a\n//= file:out\n// x\n", "a\nb\n", ""), None);

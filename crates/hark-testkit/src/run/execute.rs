@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Machine, Record, RunCase, Stop};
+use super::{Machine, Record, RunCase, Stop, substitute};
 
 /// `hark` prints this line once all probes are attached, if an environment variable of this name is set.
 const READY: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
@@ -98,6 +98,7 @@ pub fn execute(case: &RunCase, machine: &Machine) -> Result<Record> {
         stderr,
         trigger: trigger_output,
         files: read_files(&files)?,
+        names,
     };
     fs::remove_dir_all(&dir)?;
     // A script that is refused never attaches, and that may be just what the case expects.
@@ -112,10 +113,6 @@ pub fn execute(case: &RunCase, machine: &Machine) -> Result<Record> {
         }
         _ => Ok(record),
     }
-}
-
-fn substitute(text: &str, names: &[(&str, String)]) -> String {
-    names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
 fn read_files(dir: &Path) -> Result<Vec<(String, String)>> {
