@@ -92,8 +92,8 @@ pub enum CodegenError {
     },
     /// The kernel lacks a helper or feature.
     Unsupported(Unsupported),
-    /// The allocation is wrong: a bug of the allocator.
-    Regalloc(Vec<CheckError>),
+    /// The allocation is wrong: a bug of the allocator. With the code and its registers as text.
+    Regalloc(Vec<CheckError>, String),
     /// The machine code is not well-formed: a bug of instruction selection.
     Malformed(String),
 }
@@ -112,9 +112,10 @@ impl fmt::Display for CodegenError {
                 write!(f, "the program has {have} instructions, the kernel takes {limit}")
             }
             CodegenError::Unsupported(what) => what.fmt(f),
-            CodegenError::Regalloc(errors) => {
+            CodegenError::Regalloc(errors, code) => {
                 write!(f, "wrong register allocation")?;
-                errors.iter().try_for_each(|e| write!(f, "\n  {e}"))
+                errors.iter().try_for_each(|e| write!(f, "\n  {e}"))?;
+                write!(f, "\n{code}")
             }
             CodegenError::Malformed(what) => f.write_str(what),
         }
@@ -278,7 +279,7 @@ fn allocate(module: &Module, env: &Env, options: &Options) -> Result<Allocated, 
             if options.check || cfg!(debug_assertions) {
                 let errors = regalloc::check(&machine, &allocation);
                 if !errors.is_empty() {
-                    return Err(CodegenError::Regalloc(errors));
+                    return Err(CodegenError::Regalloc(errors, regalloc::text(&machine, &allocation)));
                 }
             }
             scratch_bytes = end;

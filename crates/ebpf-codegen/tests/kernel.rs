@@ -1,13 +1,19 @@
 //! The running kernel's verifier as judge of what the back end makes. Skipped, with a message, without the right to
 //! load programs.
 
+mod support;
+
 use bpf_facts::{Arch, KernelProfile, MapType, ProgType, V};
 use bpf_syscall::{
     Kernel, LinuxKernel, LogLevel, MapCreate, MapFd, PROG_SLEEPABLE, ProgFd, ProgLoad, TestRun, UpdateMode,
 };
 use ebpf_asm::MapRef;
 use ebpf_codegen::{Compiled, Env, Options, Stage, compile, dump, ir};
+use proptest::prelude::{ProptestConfig, any, prop_assert_eq};
+use proptest::test_runner::TestRunner;
 use std::os::fd::AsRawFd;
+use support::eval;
+use support::generate::{CTX_BYTES, Flavour, function};
 
 struct Lab {
     kernel: LinuxKernel,
@@ -48,8 +54,13 @@ impl Lab {
     #[track_caller]
     fn load(&self, prog: ProgType, text: &str, options: &Options) -> (ProgFd, Compiled) {
         let module = ir::parse::parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        self.load_module(prog, &module, options)
+    }
+
+    #[track_caller]
+    fn load_module(&self, prog: ProgType, module: &ir::Module, options: &Options) -> (ProgFd, Compiled) {
         let env = self.env(prog);
-        let compiled = compile(&module, &env, options).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let compiled = compile(module, &env, options).unwrap_or_else(|e| panic!("{e}\n{module}"));
         let maps = |map: MapRef| self.maps[map.0 as usize].as_raw_fd();
         let code = ebpf_asm::encode(&compiled.program, &maps).expect("the program can be encoded");
         let mut load = ProgLoad::new("codegen", prog, &code);
@@ -60,7 +71,7 @@ impl Lab {
         match self.kernel.prog_load(&load) {
             Ok(loaded) => (loaded.prog, compiled),
             Err(e) => {
-                let regalloc = dump(&module, &env, options, Stage::Regalloc).expect("it compiled before");
+                let regalloc = dump(module, &env, options, Stage::Regalloc).expect("it compiled before");
                 panic!("{}\n{}\n{regalloc}\n{}", e.error, e.log.text, compiled.program);
             }
         }
@@ -79,11 +90,15 @@ impl Lab {
         let disabled_passes = if optimise { vec![] } else { vec!["all".to_string()] };
         let (prog, _) =
             self.load(ProgType::Syscall, text, &Options { disabled_passes, ..Options::default() });
+        self.run_loaded(&prog, &[])
+    }
+
+    fn run_loaded(&self, prog: &ProgFd, ctx: &[u8]) -> u64 {
         let key = 0u32.to_le_bytes();
         self.kernel
             .map_update(&self.maps[3], &key, &[0; 64], UpdateMode::Any)
             .expect("the array can be written");
-        self.kernel.prog_test_run(&prog, &TestRun::default()).expect("the program runs");
+        self.kernel.prog_test_run(prog, &TestRun { ctx, ..TestRun::default() }).expect("the program runs");
         let mut value = [0; 64];
         self.kernel.map_lookup(&self.maps[3], &key, &mut value).expect("the array can be read");
         u64::from_le_bytes(value[..8].try_into().expect("8 bytes"))
@@ -278,4 +293,32 @@ fn more_values_than_registers() {
     text += "    v200 = map_value m3\n    store.64 v140, v200\n    v201 = iconst 0\n    ret v201\n}\n";
     assert_eq!(lab.run(&text, false), 0);
     lab.accepts(ProgType::Kprobe, &text);
+}
+
+/// The kernel runs random functions with the result that the IR evaluator has.
+#[test]
+fn random_functions() {
+    let Some(lab) = lab() else { return };
+    let strategy = (
+        proptest::collection::vec(any::<u8>(), 0..300),
+        proptest::collection::vec(any::<u8>(), CTX_BYTES),
+        any::<bool>(),
+    );
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { 2000 } else { 100 };
+    let config = ProptestConfig { failure_persistence: None, cases, ..ProptestConfig::default() };
+    let mut runner = TestRunner::new(config);
+    let outcome = runner.run(&strategy, |(bytes, ctx, optimise)| {
+        let f = function(&bytes, Flavour::Kernel);
+        let want = eval::run(&f, &ctx).expect("the function can be evaluated");
+        let mut module = ir::Module::default();
+        module.functions.push(f);
+        let disabled_passes = if optimise { vec![] } else { vec!["all".to_string()] };
+        let options = Options { disabled_passes, ..Options::default() };
+        let (prog, _) = lab.load_module(ProgType::Syscall, &module, &options);
+        prop_assert_eq!(lab.run_loaded(&prog, &ctx), want.result);
+        Ok(())
+    });
+    if let Err(e) = outcome {
+        panic!("{e}");
+    }
 }

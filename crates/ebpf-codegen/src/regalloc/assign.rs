@@ -252,6 +252,10 @@ impl<'a> Assigner<'a> {
                 let victim = self.victim(!0, 0);
                 match victim {
                     Some((r, distance)) if distance > self.distance(p, 0) => {
+                        if let Some(v) = self.held[r as usize].filter(|v| params.contains(v)) {
+                            // Another parameter: it begins in memory instead.
+                            self.defs[v.index()] = None;
+                        }
                         self.evict(r);
                         self.define_param(p, r);
                     }
