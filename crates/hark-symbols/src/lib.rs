@@ -4,15 +4,16 @@
 //!  to attach                                        to print
 //!  library.rs   libc, bash, /usr/lib/*.so → path    kallsyms.rs    kernel address → name+offset
 //!  elf.rs       path, symbol → file offset          proc_maps.rs   process address → file, offset
-//!  usdt.rs      path → static probes
+//!  usdt.rs      path → static probes                symbolizer.rs  any address → name+offset, file:line
 //!  traceable.rs functions that kprobes may use      perf_map.rs    names of code made at run time
 //! ```
 //!
 //! Files are mapped, not read, and nothing in them is trusted: an ELF file under attack gives an error or fewer
 //! symbols, never a panic. What is parsed from `/proc` and tracefs is handed in as text by the caller, except in
-//! [`library`] and [`debug_file`], whose business is to find files.
+//! [`library`], [`debug_file`] and [`Symbolizer`], whose business is to find files.
 
 pub mod debug_file;
+mod demangle;
 mod elf;
 mod glob;
 mod kallsyms;
@@ -21,10 +22,12 @@ pub mod library;
 mod map_file;
 mod perf_map;
 mod proc_maps;
+mod symbolizer;
 mod traceable;
 mod usdt;
 mod usdt_arg;
 
+pub use demangle::{demangle_cpp, demangle_rust, without_parameters};
 pub use elf::{Elf, ElfError, Machine, Symbol, SymbolKind};
 pub use glob::glob_match;
 pub use kallsyms::{Kallsyms, KernelSymbol};
@@ -32,6 +35,7 @@ pub use ld_cache::{LdCache, LdEntry};
 pub use map_file::{FileBytes, map_file};
 pub use perf_map::PerfMap;
 pub use proc_maps::{Mapping, ProcMaps};
+pub use symbolizer::{FilePlace, Frame, SourceLine, Symbolizer, Wishes};
 pub use traceable::{Traceable, traceable_functions};
 pub use usdt::UsdtProbe;
 pub use usdt_arg::{ArgError, Location, Register, UsdtArg, parse_args};
