@@ -1,1 +1,23 @@
 //! The language: names, types, builtins, probes, lowering to IR.
+//!
+//! ```text
+//! ast::Script ── sema::analyze ──▶ TypedScript ── lower::lower ──▶ ir::Module … ── ebpf_codegen ──▶ Object
+//! ```
+//!
+//! Compilation is a pure function of the source and a [`Target`]: no file, no clock, no environment is read here.
+
+pub mod builtins;
+mod ctypes;
+mod driver;
+mod dump;
+mod lower;
+pub mod probes;
+mod sema;
+mod target;
+mod tracefs;
+mod typed;
+mod types;
+
+pub use driver::{Compilation, compile};
+pub use dump::{Stage, asm, dump};
+pub use target::{Options, Target};

@@ -55,6 +55,7 @@ codes! {
     SIGN_MISMATCH = 307 "sign-mismatch" "A signed and an unsigned value are compared or combined; the result is taken as signed 64 bit.";
     DISCARDED = 308 "discarded-value" "The statement computes a value and drops it.";
     UNUSED = 309 "unused" "Something is defined and never used.";
+    UNSTABLE = 310 "unstable" "The function exists, but its form may still change between versions.";
     BAD_PROBE = 401 "bad-probe" "The attach point is not well-formed for its probe type; the message shows the form it takes.";
     UNKNOWN_PROBE_TYPE = 402 "unknown-probe-type" "There is no probe type of this name. `hark -l` lists what exists.";
     NO_SUCH_PROBE = 403 "no-such-probe" "The kernel or binary has nothing of this name to attach to. Set `config = { missing_probes = \"warn\" }` to go on without.";

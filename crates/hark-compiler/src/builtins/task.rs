@@ -1,0 +1,280 @@
+//! The current process and thread: `pid`, `tid`, `comm`, `ppid`…
+
+use super::{Builtin, BuiltinCall, CheckError, Doc, arg, call_expr, error, error_with_help};
+use crate::lower::{Lower, Mem, Place, Val};
+use crate::sema::Checker;
+use crate::typed::{Call, CallData, Expr, ExprKind};
+use crate::types::{Space, Type};
+use bpf_facts::HelperId;
+use ebpf_asm::Size;
+use ebpf_codegen::ir::{BinOp, InstData, UnOp, Value};
+use hark_diag::Code;
+use hark_object::{RunField, Ty};
+use hark_syntax::ast;
+use std::ops::RangeInclusive;
+
+/// Bytes of a task's name (`TASK_COMM_LEN`, include/linux/sched.h).
+const COMM_LEN: u32 = 16;
+
+pub(super) static ALL: &[&dyn Builtin] = &[
+    &Ids { name: "pid", thread: false },
+    &Ids { name: "tid", thread: true },
+    &Comm,
+    &TaskField { name: "ppid", path: &["real_parent", "tgid"], text: "Process id of the parent process." },
+    &TaskField { name: "pcomm", path: &["real_parent", "comm"], text: "Name of the parent process." },
+    &TaskField {
+        name: "leader_comm",
+        path: &["group_leader", "comm"],
+        text: "Name of the thread group's leader.",
+    },
+    &TaskField {
+        name: "leader_tid",
+        path: &["group_leader", "pid"],
+        text: "Thread id of the thread group's leader.",
+    },
+    &Username,
+    &Cpid,
+    &HasCpid,
+];
+
+/// Process and thread id in hark's own PID namespace, as one word: process in the high half.
+fn pid_tgid(cx: &mut Lower<'_>) -> Value {
+    if !cx.target.pid_namespace {
+        return cx.b.call(HelperId::GET_CURRENT_PID_TGID, &[]);
+    }
+    let info = cx.shared.run_info();
+    let info = cx.b.value(InstData::MapValueAddr(info, 0));
+    let dev = cx.b.load(Size::Dw, info, RunField::PidNsDev.offset() as i32);
+    let ino = cx.b.load(Size::Dw, info, RunField::PidNsIno.offset() as i32);
+    // struct bpf_pidns_info { u32 pid; u32 tgid; }; zero if the current task is not in the namespace.
+    let buf = cx.new_bytes(8);
+    cx.zero(buf, 8);
+    let len = cx.b.iconst(8);
+    cx.b.call(HelperId::GET_NS_CURRENT_PID_TGID, &[dev, ino, buf.ptr, len]);
+    cx.b.load(Size::Dw, buf.ptr, 0)
+}
+
+/// The current process id, as `pid` sees it.
+pub(crate) fn current_tgid(cx: &mut Lower<'_>) -> Value {
+    let both = pid_tgid(cx);
+    cx.b.binary_imm(BinOp::Lshr, both, 32)
+}
+
+/// `pid`, `tid`
+struct Ids {
+    name: &'static str,
+    thread: bool,
+}
+
+impl Builtin for Ids {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn doc(&self) -> Doc {
+        if self.thread {
+            Doc {
+                signature: "tid, tid(init)",
+                text: "Thread id, in hark's PID namespace; with `init` in the initial one.",
+            }
+        } else {
+            Doc {
+                signature: "pid, pid(init)",
+                text: "Process id, in hark's PID namespace; with `init` in the initial one.",
+            }
+        }
+    }
+    fn arity(&self) -> RangeInclusive<usize> {
+        0..=1
+    }
+    fn check(&'static self, _: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
+        let mut data = CallData::None;
+        if !call.args.is_empty() {
+            match &arg(call, 0)?.kind {
+                ast::ExprKind::Ident(name) if name == "init" => data = CallData::Int(1),
+                ast::ExprKind::Ident(name) if name == "curr_ns" => {}
+                _ => {
+                    let help = "the argument is init or curr_ns";
+                    return Err(error_with_help(Code::WRONG_ARGUMENTS, call.span, "not a namespace", help));
+                }
+            }
+        }
+        Ok(call_expr(self, Vec::new(), data, Type::U32, call.span))
+    }
+    fn lower(&self, cx: &mut Lower<'_>, call: &Call, _: &Type, _: Option<Mem>) -> Val {
+        let both = match call.data {
+            CallData::Int(_) => cx.b.call(HelperId::GET_CURRENT_PID_TGID, &[]),
+            _ => pid_tgid(cx),
+        };
+        Val::Scalar(if self.thread {
+            cx.b.unary(UnOp::Zext(Size::W), both)
+        } else {
+            cx.b.binary_imm(BinOp::Lshr, both, 32)
+        })
+    }
+}
+
+/// `comm`
+struct Comm;
+
+impl Builtin for Comm {
+    fn name(&self) -> &'static str {
+        "comm"
+    }
+    fn doc(&self) -> Doc {
+        Doc { signature: "comm", text: "Name of the current thread." }
+    }
+    fn arity(&self) -> RangeInclusive<usize> {
+        0..=0
+    }
+    fn check(&'static self, _: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
+        Ok(call_expr(self, Vec::new(), CallData::None, Type::Str { cap: COMM_LEN }, call.span))
+    }
+    fn lower(&self, cx: &mut Lower<'_>, _: &Call, ty: &Type, dst: Option<Mem>) -> Val {
+        // The helper pads with zeroes.
+        let dst = cx.dst(dst, ty);
+        let (ptr, len) = (cx.address(dst), cx.b.iconst(i64::from(COMM_LEN)));
+        cx.b.call(HelperId::GET_CURRENT_COMM, &[ptr, len]);
+        Val::Mem(dst)
+    }
+}
+
+/// A member reached from the current task, or from the one given.
+struct TaskField {
+    name: &'static str,
+    path: &'static [&'static str],
+    text: &'static str,
+}
+
+impl Builtin for TaskField {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn doc(&self) -> Doc {
+        Doc { signature: self.name, text: self.text }
+    }
+    fn arity(&self) -> RangeInclusive<usize> {
+        0..=1
+    }
+    fn check(&'static self, cx: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
+        let Some(task) = cx.types.struct_named("task_struct", false) else {
+            let help = "it is found through the kernel's BTF, which is missing";
+            return Err(error_with_help(
+                Code::UNKNOWN_TYPE,
+                call.span,
+                "struct task_struct is not known",
+                help,
+            ));
+        };
+        let task_ptr = Type::Struct(task).ptr(Space::Kernel);
+        let mut e = match call.args.first() {
+            Some(_) => {
+                let given = cx.value(arg(call, 0)?);
+                if !given.ty.is_truthy() {
+                    return Err(error(
+                        Code::TYPE_MISMATCH,
+                        given.span,
+                        format!("{} is not a task", given.ty),
+                    ));
+                }
+                Expr { span: given.span, kind: ExprKind::Convert(Box::new(given)), ty: task_ptr }
+            }
+            None => {
+                let call_task = call_expr(self, Vec::new(), CallData::None, Type::U64, call.span);
+                Expr { kind: ExprKind::Convert(Box::new(call_task)), ty: task_ptr, span: call.span }
+            }
+        };
+        for name in self.path {
+            let Type::Ptr(to, _) = e.ty.clone() else { break };
+            let Type::Struct(of) = &*to else { break };
+            let Some(field) = cx.types.field(of, name) else {
+                return Err(error(Code::UNKNOWN_FIELD, call.span, format!("{of} has no member {name}")));
+            };
+            let base = Expr { span: call.span, kind: ExprKind::Deref(Box::new(e)), ty: (*to).clone() };
+            let kind = ExprKind::Field { base: Box::new(base), offset: field.offset, bits: field.bits };
+            e = Expr { kind, ty: field.ty, span: call.span };
+        }
+        if e.ty == Type::I32 {
+            e = Expr { span: call.span, kind: ExprKind::Convert(Box::new(e)), ty: Type::U32 };
+        }
+        Ok(e)
+    }
+    fn lower(&self, cx: &mut Lower<'_>, _: &Call, _: &Type, _: Option<Mem>) -> Val {
+        // The call that is left in the expression stands for the current task.
+        Val::Scalar(cx.b.call(HelperId::GET_CURRENT_TASK, &[]))
+    }
+}
+
+/// `username`
+struct Username;
+
+impl Builtin for Username {
+    fn name(&self) -> &'static str {
+        "username"
+    }
+    fn doc(&self) -> Doc {
+        Doc {
+            signature: "username",
+            text: "Name of the current user, looked up in /etc/passwd when it is printed.",
+        }
+    }
+    fn arity(&self) -> RangeInclusive<usize> {
+        0..=0
+    }
+    fn check(&'static self, _: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
+        Ok(call_expr(self, Vec::new(), CallData::None, Type::Opaque(Ty::Username), call.span))
+    }
+    fn lower(&self, cx: &mut Lower<'_>, _: &Call, _: &Type, _: Option<Mem>) -> Val {
+        let both = cx.b.call(HelperId::GET_CURRENT_UID_GID, &[]);
+        Val::Scalar(cx.b.unary(UnOp::Zext(Size::W), both))
+    }
+}
+
+fn child(cx: &mut Lower<'_>) -> Value {
+    let info = cx.shared.run_info();
+    let info = cx.b.value(InstData::MapValueAddr(info, 0));
+    cx.read_scalar(Place::Near(Mem::at(info).plus(RunField::ChildPid.offset()), Space::Own), &Type::U64, None)
+}
+
+/// `cpid`
+struct Cpid;
+
+impl Builtin for Cpid {
+    fn name(&self) -> &'static str {
+        "cpid"
+    }
+    fn doc(&self) -> Doc {
+        Doc { signature: "cpid", text: "Process id of the command that -c runs; 0 without one." }
+    }
+    fn arity(&self) -> RangeInclusive<usize> {
+        0..=0
+    }
+    fn check(&'static self, _: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
+        Ok(call_expr(self, Vec::new(), CallData::None, Type::U64, call.span))
+    }
+    fn lower(&self, cx: &mut Lower<'_>, _: &Call, _: &Type, _: Option<Mem>) -> Val {
+        Val::Scalar(child(cx))
+    }
+}
+
+/// `has_cpid`
+struct HasCpid;
+
+impl Builtin for HasCpid {
+    fn name(&self) -> &'static str {
+        "has_cpid"
+    }
+    fn doc(&self) -> Doc {
+        Doc { signature: "has_cpid", text: "Whether a command runs under -c." }
+    }
+    fn arity(&self) -> RangeInclusive<usize> {
+        0..=0
+    }
+    fn check(&'static self, _: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
+        Ok(call_expr(self, Vec::new(), CallData::None, Type::Bool, call.span))
+    }
+    fn lower(&self, cx: &mut Lower<'_>, _: &Call, _: &Type, _: Option<Mem>) -> Val {
+        let pid = child(cx);
+        let zero = cx.b.iconst(0);
+        Val::Scalar(cx.b.icmp(ebpf_codegen::ir::Cond::Ne, pid, zero))
+    }
+}

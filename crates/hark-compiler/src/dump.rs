@@ -1,0 +1,159 @@
+//! Every stage as text: the one function behind `hark dump` and the golden tests.
+
+use crate::driver::{self, Front};
+use crate::lower::Lowered;
+use crate::target::{Options, Target};
+use bpf_facts::HelperId;
+use ebpf_asm::{DisplayWith, InsnIdx, Jumps};
+use ebpf_codegen::Stage as Code;
+use hark_diag::{Diagnostic, FileId, SourceMap};
+use std::fmt::Write;
+
+/// A stage of compilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The syntax tree.
+    Ast,
+    /// Types of variables and maps.
+    Types,
+    /// IR as lowered.
+    Ir,
+    /// IR after optimisation.
+    IrOpt,
+    /// Machine code on virtual registers.
+    Mir,
+    /// Machine code with registers.
+    Regalloc,
+    /// Bytecode with source lines.
+    Asm,
+    /// Maps.
+    Maps,
+    /// The whole object.
+    Object,
+}
+
+impl Stage {
+    /// Every stage with the name that `hark dump --stage` takes.
+    pub const ALL: &[(&str, Stage)] = &[
+        ("ast", Stage::Ast),
+        ("types", Stage::Types),
+        ("ir", Stage::Ir),
+        ("ir-opt", Stage::IrOpt),
+        ("mir", Stage::Mir),
+        ("regalloc", Stage::Regalloc),
+        ("asm", Stage::Asm),
+        ("maps", Stage::Maps),
+        ("object", Stage::Object),
+    ];
+
+    /// The stage of a name.
+    pub fn named(name: &str) -> Option<Stage> {
+        Self::ALL.iter().find(|(n, _)| *n == name).map(|(_, stage)| *stage)
+    }
+}
+
+/// The text of a stage of the script in `file`.
+///
+/// # Errors
+/// What is wrong with the script, if it does not get as far as the stage.
+pub fn dump(
+    stage: Stage,
+    map: &SourceMap,
+    file: FileId,
+    target: &Target,
+    options: &Options,
+) -> Result<String, Vec<Diagnostic>> {
+    let (script, mut diags) = driver::parse(map, file, target);
+    if stage == Stage::Ast {
+        return if diags.iter().any(Diagnostic::is_error) {
+            Err(diags)
+        } else {
+            Ok(hark_syntax::dump(&script))
+        };
+    }
+    let front = driver::analyze(&script, target, options, &mut diags)?;
+    if stage == Stage::Types {
+        return Ok(types(&front));
+    }
+    let lowered = driver::lower(&front, target, options, &mut diags)?;
+    match stage {
+        Stage::Ir => code(&front, &lowered, target, options, Code::Ir),
+        Stage::IrOpt => code(&front, &lowered, target, options, Code::IrOpt),
+        Stage::Mir => code(&front, &lowered, target, options, Code::Mir),
+        Stage::Regalloc => code(&front, &lowered, target, options, Code::Regalloc),
+        Stage::Asm => driver::compile(map, file, target, options).map(|c| asm(map, &c.object)),
+        Stage::Maps => driver::compile(map, file, target, options).map(|c| hark_object::dump_maps(&c.object)),
+        Stage::Object => {
+            driver::compile(map, file, target, options).map(|c| hark_object::dump_object(&c.object))
+        }
+        Stage::Ast | Stage::Types => Ok(String::new()),
+    }
+}
+
+fn types(front: &Front) -> String {
+    let mut out = String::new();
+    for unit in &front.script.units {
+        let names: Vec<&str> = unit.probes.iter().map(|(_, name, _)| name.as_str()).collect();
+        let _ = writeln!(out, "{}", names.join(", "));
+        for var in &unit.vars {
+            let _ = writeln!(out, "  ${}: {}", var.name, var.ty);
+        }
+    }
+    for (name, map) in &front.script.maps {
+        match &map.key {
+            Some(key) => {
+                let _ = writeln!(out, "@{name}[{key}]: {}", map.value);
+            }
+            None => {
+                let _ = writeln!(out, "@{name}: {}", map.value);
+            }
+        }
+    }
+    out
+}
+
+fn code(
+    front: &Front,
+    lowered: &Lowered,
+    target: &Target,
+    options: &Options,
+    stage: Code,
+) -> Result<String, Vec<Diagnostic>> {
+    let codegen = driver::codegen_options(options);
+    let mut out = String::new();
+    for (i, module) in lowered.modules.iter().enumerate() {
+        let env = driver::environment(&front.script, lowered, i, target);
+        let span = front.script.units[i].probes[0].2;
+        let text =
+            ebpf_codegen::dump(module, &env, &codegen, stage).map_err(|e| vec![driver::refused(&e, span)])?;
+        if i > 0 {
+            out.push('\n');
+        }
+        out.push_str(&text);
+    }
+    Ok(out)
+}
+
+/// Bytecode with the source line that each stretch of it comes from.
+pub fn asm(map: &SourceMap, object: &hark_object::Object) -> String {
+    let mut out = String::new();
+    for (i, program) in object.programs.iter().enumerate() {
+        if i > 0 {
+            out.push('\n');
+        }
+        let _ = writeln!(out, "; {}", program.name);
+        let last = std::cell::Cell::new(None);
+        let note = |at: InsnIdx| {
+            let span = program.code.loc(at).and_then(|loc| object.span(loc))?;
+            if last.replace(Some(span)) == Some(span) {
+                return None;
+            }
+            let source = map.text(span).lines().next().unwrap_or("").trim();
+            Some(format!("{}: {source}", map.line_col(span).line))
+        };
+        let helper = |id| bpf_facts::helper(HelperId(id)).map(|def| def.name);
+        let text = DisplayWith { program: &program.code, jumps: Jumps::Labels, helper: &helper, note: &note };
+        let _ = write!(out, "{text}");
+    }
+    out
+}

@@ -1,0 +1,247 @@
+//! From the typed tree to IR.
+//!
+//! Scalars are SSA values, integers always extended to 64 bit by the sign of their type. Everything else lies in
+//! memory and is written where it is wanted: an argument of `printf` goes straight into the ring buffer's record, a
+//! part of a key straight into the key.
+
+mod access;
+mod aggregate;
+mod events;
+mod expr;
+mod maps;
+mod mem;
+mod shared;
+mod stmt;
+
+pub(crate) use access::Place;
+pub(crate) use mem::{Mem, Val};
+pub(crate) use shared::Shared;
+
+use crate::ctypes::CTypes;
+use crate::target::{Options, Target};
+use crate::typed::{TypedScript, Unit, VarId};
+use crate::types::Type;
+use ebpf_asm::SrcLoc;
+use ebpf_codegen::ir::{
+    Block, Builder, Cond, FuncRef, Function, Module, SlotId, Type as IrType, Value, Variable,
+};
+use hark_diag::{Code, Diagnostic, Span};
+use hark_object::Loss;
+
+/// Everything that lowering makes.
+pub(crate) struct Lowered {
+    /// One module per unit, in order.
+    pub modules: Vec<Module>,
+    /// Maps, events, source positions.
+    pub shared: Shared,
+    /// What the target's kernel cannot do.
+    pub diags: Vec<Diagnostic>,
+}
+
+/// Lowers a script.
+pub(crate) fn lower(script: &TypedScript, types: &CTypes, target: &Target, options: &Options) -> Lowered {
+    let mut shared = Shared::new(script, types);
+    let mut diags = Vec::new();
+    let modules = script
+        .units
+        .iter()
+        .enumerate()
+        .map(|(i, unit)| {
+            let mut lower = Lower::new(i as u32, unit, script, types, target, options, &mut shared);
+            lower.program();
+            let (module, more) = lower.finish();
+            diags.extend(more);
+            module
+        })
+        .collect();
+    Lowered { modules, shared, diags }
+}
+
+/// Where a scratch variable lives.
+#[derive(Clone, Copy)]
+enum Storage {
+    Scalar(Variable),
+    Memory(SlotId),
+}
+
+/// Lowers one program. Builtins see it as their context.
+pub struct Lower<'a> {
+    /// The function being built.
+    pub b: Builder,
+    pub(crate) types: &'a CTypes,
+    pub(crate) target: &'a Target,
+    pub(crate) options: &'a Options,
+    pub(crate) unit: &'a Unit,
+    pub(crate) script: &'a TypedScript,
+    pub(crate) shared: &'a mut Shared,
+    program: u32,
+    storage: Vec<Storage>,
+    /// Where `continue` and `break` go.
+    loops: Vec<(Block, Block)>,
+    others: Vec<Function>,
+    diags: Vec<Diagnostic>,
+}
+
+impl<'a> Lower<'a> {
+    fn new(
+        program: u32,
+        unit: &'a Unit,
+        script: &'a TypedScript,
+        types: &'a CTypes,
+        target: &'a Target,
+        options: &'a Options,
+        shared: &'a mut Shared,
+    ) -> Self {
+        let name = unit.probes.first().map_or("program", |(_, name, _)| name.as_str());
+        let mut b = Builder::new(name, &[IrType::Ptr]);
+        let storage = unit
+            .vars
+            .iter()
+            .map(|var| {
+                if var.ty.is_scalar() {
+                    let ty = if is_pointer_value(&var.ty) { IrType::Ptr } else { IrType::I64 };
+                    Storage::Scalar(b.declare_var(ty))
+                } else {
+                    Storage::Memory(b.slot(var.ty.ty(types).layout().size + 8))
+                }
+            })
+            .collect();
+        Self {
+            b,
+            types,
+            target,
+            options,
+            unit,
+            script,
+            shared,
+            program,
+            storage,
+            loops: Vec::new(),
+            others: Vec::new(),
+            diags: Vec::new(),
+        }
+    }
+
+    fn program(&mut self) {
+        if let Some(span) = self.unit.probes.first().map(|(_, _, span)| *span) {
+            self.set_span(span);
+        }
+        let done = self.b.create_block();
+        if let Some(pid) = self.pid_filter() {
+            let mine = self.b.create_block();
+            let tgid = crate::builtins::current_tgid(self);
+            let want = self.b.iconst(i64::from(pid));
+            self.b.branch(Cond::Eq, tgid, want, mine, done);
+            self.b.seal_and_switch(mine);
+        }
+        if let Some(predicate) = &self.unit.predicate {
+            let body = self.b.create_block();
+            self.set_span(predicate.span);
+            self.condition(predicate, body, done);
+            self.b.seal_and_switch(body);
+        }
+        self.block(&self.unit.body);
+        self.b.jump(done, &[]);
+        self.b.seal_and_switch(done);
+        let zero = self.b.iconst(0);
+        self.b.ret(zero);
+    }
+
+    /// The process to look at, where the kernel does not filter by itself.
+    fn pid_filter(&self) -> Option<u32> {
+        let context = &self.unit.context;
+        let special =
+            matches!(context.probe_type, "special" | "self" | "test" | "bench" | "interval" | "iter");
+        self.options.pid_filter.filter(|_| !special && !context.filters_pid)
+    }
+
+    fn finish(self) -> (Module, Vec<Diagnostic>) {
+        let mut module = Module::default();
+        module.functions.push(self.b.finish());
+        for function in self.others {
+            module.functions.push(function);
+        }
+        (module, self.diags)
+    }
+
+    /// Adds a function that helpers call back.
+    pub(crate) fn add_function(&mut self, function: Function) -> FuncRef {
+        self.others.push(function);
+        FuncRef::new(self.others.len())
+    }
+
+    /// Says what the kernel lacks; the code after it does not matter.
+    pub(crate) fn unsupported(&mut self, what: &bpf_facts::Unsupported, span: Span) {
+        let message = format!("{what}; this one is {}", self.target.profile.version);
+        self.diags.push(Diagnostic::error(Code::NEEDS_KERNEL, span, message));
+    }
+
+    /// Requires a feature of the kernel.
+    pub(crate) fn require(&mut self, feature: bpf_facts::Feature, span: Span) -> bool {
+        match self.target.profile.require(feature) {
+            Ok(()) => true,
+            Err(what) => {
+                self.unsupported(&what, span);
+                false
+            }
+        }
+    }
+
+    /// Reports anything else that only shows here.
+    pub(crate) fn report(&mut self, diag: Diagnostic) {
+        self.diags.push(diag);
+    }
+
+    /// Source position of what follows.
+    pub(crate) fn set_span(&mut self, span: Span) {
+        let loc: SrcLoc = self.shared.loc(span);
+        self.b.set_loc(loc);
+    }
+
+    /// The place in the script that is being lowered.
+    pub(crate) fn here(&self) -> Span {
+        self.shared.locs[self.b.loc().0 as usize]
+    }
+
+    /// The context pointer.
+    pub(crate) fn ctx(&self) -> Value {
+        self.b.param(0)
+    }
+
+    fn storage(&self, var: VarId) -> Storage {
+        self.storage[var.0 as usize]
+    }
+
+    /// Counts a loss, in the current block.
+    pub(crate) fn count_loss(&mut self, loss: Loss) {
+        let offset = loss.row(self.program) * 8;
+        let map = self.shared.losses(self.script.units.len() as u32);
+        let ptr = self.b.value(ebpf_codegen::ir::InstData::MapValueAddr(map, offset));
+        let one = self.b.iconst(1);
+        self.b.inst(ebpf_codegen::ir::InstData::Atomic {
+            op: ebpf_asm::AtomicOp::Add,
+            size: ebpf_asm::Size::Dw,
+            fetch: false,
+            value: one,
+            ptr,
+            off: 0,
+        });
+    }
+
+    /// Counts a loss if `result`, as helpers return it, is negative.
+    pub(crate) fn count_if_failed(&mut self, result: Value, loss: Loss) {
+        let failed = self.b.create_cold_block();
+        let next = self.b.create_block();
+        let zero = self.b.iconst(0);
+        self.b.branch(Cond::Slt, result, zero, failed, next);
+        self.b.seal_and_switch(failed);
+        self.count_loss(loss);
+        self.b.jump(next, &[]);
+        self.b.seal_and_switch(next);
+    }
+}
+
+/// Whether values of the type are pointers in the verifier's sense.
+pub(crate) fn is_pointer_value(ty: &Type) -> bool {
+    matches!(ty, Type::Ptr(_, crate::types::Space::Trusted | crate::types::Space::Own))
+}

@@ -1,0 +1,124 @@
+//! What the programs of a script share: maps, events, source positions.
+
+use crate::ctypes::CTypes;
+use crate::typed::{MapId, MapInfo, MapKind, TypedScript};
+use crate::types::Type;
+use bpf_facts::{MapFlags, MapType};
+use ebpf_asm::{MapRef, SrcLoc};
+use hark_diag::Span;
+use hark_object::{EventDef, EventKind, Loss, MapDef, MapRole, RUN_INFO_SIZE, UserMap};
+use rustc_hash::FxHashMap;
+
+/// What the programs of a script share.
+pub(crate) struct Shared {
+    /// Maps, by [`MapRef`]; those of the script come first, in order.
+    pub maps: Vec<MapDef>,
+    /// Events.
+    pub events: Vec<EventDef>,
+    /// Source positions.
+    pub locs: Vec<Span>,
+    by_span: FxHashMap<Span, SrcLoc>,
+}
+
+impl Shared {
+    pub(super) fn new(script: &TypedScript, types: &CTypes) -> Self {
+        let max_keys = u32::try_from(script.config.max_map_keys).unwrap_or(u32::MAX);
+        let maps = script.maps.iter().map(|(name, info)| user_map(name, info, types, max_keys)).collect();
+        let first = script.units.first().and_then(|u| u.probes.first()).map_or(Span::default(), |p| p.2);
+        Self { maps, events: Vec::new(), locs: vec![first], by_span: FxHashMap::default() }
+    }
+
+    /// The position of a span.
+    pub(super) fn loc(&mut self, span: Span) -> SrcLoc {
+        let locs = &mut self.locs;
+        *self.by_span.entry(span).or_insert_with(|| {
+            locs.push(span);
+            SrcLoc(locs.len() as u32 - 1)
+        })
+    }
+
+    /// A map of the script.
+    pub(crate) fn map_ref(&self, map: MapId) -> MapRef {
+        MapRef(map.0)
+    }
+
+    /// The one map of a role; made on first use.
+    fn map_of(&mut self, def: MapDef) -> MapRef {
+        let same = |m: &MapDef| std::mem::discriminant(&m.role) == std::mem::discriminant(&def.role);
+        let at = self.maps.iter().position(same).unwrap_or(self.maps.len());
+        if at == self.maps.len() {
+            self.maps.push(def);
+        }
+        MapRef(at as u32)
+    }
+
+    /// The ring buffer for events.
+    pub(super) fn ring(&mut self) -> MapRef {
+        self.map_of(internal("events", MapType::Ringbuf, (0, 0), 0, 0, MapRole::Events))
+    }
+
+    /// The counters of losses of `programs` programs.
+    pub(super) fn losses(&mut self, programs: u32) -> MapRef {
+        let size = programs * Loss::ALL.len() as u32 * 8;
+        self.map_of(internal("losses", MapType::Array, (4, size), 1, 0, MapRole::Losses))
+    }
+
+    /// What is known of the run.
+    pub(crate) fn run_info(&mut self) -> MapRef {
+        let flags = MapFlags::RDONLY_PROG;
+        self.map_of(internal("run_info", MapType::Array, (4, RUN_INFO_SIZE), 1, flags, MapRole::RunInfo))
+    }
+
+    /// The per-CPU memory that the code generator asks for; added when its size is known.
+    pub(crate) fn add_scratch(&mut self, size: u32) -> MapRef {
+        self.map_of(internal("scratch", MapType::PercpuArray, (4, size), 1, 0, MapRole::Scratch))
+    }
+
+    /// An event: one row per place in the script and kind.
+    pub(super) fn event(&mut self, kind: EventKind, size: u32, span: Span) -> u32 {
+        let def = EventDef { kind, size, span };
+        if let Some(at) = self.events.iter().position(|e| *e == def) {
+            return at as u32;
+        }
+        self.events.push(def);
+        self.events.len() as u32 - 1
+    }
+}
+
+fn internal(
+    name: &str,
+    ty: MapType,
+    (key_size, value_size): (u32, u32),
+    max_entries: u32,
+    flags: u32,
+    role: MapRole,
+) -> MapDef {
+    MapDef { name: name.into(), ty, key_size, value_size, max_entries, flags, role }
+}
+
+fn user_map(name: &str, info: &MapInfo, types: &CTypes, max_keys: u32) -> MapDef {
+    let user = UserMap { key: info.key.as_ref().map(|k| k.ty(types)), value: info.value.ty(types) };
+    let value_size = user.value.layout().size.next_multiple_of(8).max(8);
+    let per_cpu = matches!(info.value, Type::Agg(_));
+    let name = format!("@{name}");
+    let Some(key) = &user.key else {
+        let ty = if per_cpu { MapType::PercpuArray } else { MapType::Array };
+        let value_size = user.presence_offset().max(8) + 8;
+        return internal(&name, ty, (4, value_size), 1, 0, MapRole::User(user));
+    };
+    let key_size = key.layout().size.max(1);
+    let (ty, max_entries) = match info.declared {
+        Some((kind, size)) => {
+            let lru = matches!(kind, MapKind::LruHash | MapKind::PercpuLruHash);
+            let ty = match (lru, per_cpu || matches!(kind, MapKind::PercpuHash | MapKind::PercpuLruHash)) {
+                (false, false) => MapType::Hash,
+                (false, true) => MapType::PercpuHash,
+                (true, false) => MapType::LruHash,
+                (true, true) => MapType::LruPercpuHash,
+            };
+            (ty, size)
+        }
+        None => (if per_cpu { MapType::PercpuHash } else { MapType::Hash }, max_keys),
+    };
+    internal(&name, ty, (key_size, value_size), max_entries, 0, MapRole::User(user))
+}

@@ -1,0 +1,192 @@
+//! Statements.
+
+use super::{Lower, Mem, Storage};
+use crate::typed::{Block, Expr, ExprKind, Stmt, StmtKind, VarId};
+use crate::types::Type;
+use ebpf_codegen::ir::{BinOp, Cond, Type as IrType};
+use hark_diag::{Code, Diagnostic};
+
+impl Lower<'_> {
+    /// The statements of a block, and its value for its effect.
+    pub(super) fn block(&mut self, block: &Block) {
+        self.statements(block);
+        if let Some(value) = &block.value {
+            self.eval(value, None);
+        }
+    }
+
+    pub(super) fn statements(&mut self, block: &Block) {
+        for stmt in &block.stmts {
+            self.set_span(stmt.span);
+            self.stmt(stmt);
+        }
+    }
+
+    fn stmt(&mut self, stmt: &Stmt) {
+        match &stmt.kind {
+            StmtKind::Expr(e) => {
+                // An `if` or a block is no value: nothing is left over.
+                self.eval(e, None);
+            }
+            StmtKind::AssignVar(var, value) => self.assign_var(*var, value.as_ref()),
+            StmtKind::AssignMap { map, key, value } => self.map_set(*map, key.as_ref(), value),
+            StmtKind::Aggregate { map, key, agg, value, extra } => {
+                self.aggregate(*map, key.as_ref(), *agg, value.as_ref(), extra);
+            }
+            StmtKind::While { cond, body } => {
+                let (head, inside, done) =
+                    (self.b.create_block(), self.b.create_block(), self.b.create_block());
+                self.b.jump(head, &[]);
+                self.b.switch_to(head);
+                self.condition(cond, inside, done);
+                self.b.seal_and_switch(inside);
+                self.loops.push((head, done));
+                self.block(body);
+                self.loops.pop();
+                self.b.jump(head, &[]);
+                self.b.seal(head);
+                self.b.seal_and_switch(done);
+            }
+            StmtKind::ForRange { var, from, to, body } => self.for_range(*var, from, to, body),
+            StmtKind::ForMap { map, .. } => {
+                let name = &self.shared.maps[map.0 as usize].name;
+                let message = format!("for over {name} is not available");
+                self.report(Diagnostic::error(Code::NEEDS_KERNEL, stmt.span, message));
+            }
+            StmtKind::Unroll { count, body } => {
+                let done = self.b.create_block();
+                for _ in 0..*count {
+                    let next = self.b.create_block();
+                    self.loops.push((next, done));
+                    self.block(body);
+                    self.loops.pop();
+                    self.b.jump(next, &[]);
+                    self.b.seal_and_switch(next);
+                }
+                self.b.jump(done, &[]);
+                self.b.seal_and_switch(done);
+            }
+            StmtKind::Break => {
+                if let Some((_, done)) = self.loops.last() {
+                    let done = *done;
+                    self.b.jump(done, &[]);
+                }
+            }
+            StmtKind::Continue => {
+                if let Some((head, _)) = self.loops.last() {
+                    let head = *head;
+                    self.b.jump(head, &[]);
+                }
+            }
+            StmtKind::Return(value) => {
+                let value = match value {
+                    Some(value) => self.scalar(value),
+                    None => self.b.iconst(0),
+                };
+                self.b.ret(value);
+            }
+        }
+    }
+
+    fn assign_var(&mut self, var: VarId, value: Option<&Expr>) {
+        let ty = self.unit.vars[var.0 as usize].ty.clone();
+        match (self.storage(var), value) {
+            (Storage::Scalar(variable), Some(value)) => {
+                let word = self.scalar(value);
+                self.b.def_var(variable, word);
+            }
+            (Storage::Scalar(variable), None) => {
+                let zero = self.b.iconst(0);
+                self.b.def_var(variable, zero);
+            }
+            (Storage::Memory(slot), None) => {
+                let at = Mem::at(self.b.slot_addr(slot));
+                let len = ty.ty(self.types).layout().size;
+                self.zero(at, len);
+            }
+            (Storage::Memory(slot), Some(value)) => {
+                // `$t = ($t.1, $t.0)` reads what it writes: through other memory then.
+                if mentions(value, var) && !matches!(value.kind, ExprKind::Var(_)) {
+                    let src = self.mem_copy_of(value, &ty);
+                    let at = Mem::at(self.b.slot_addr(slot));
+                    let len = ty.ty(self.types).layout().size;
+                    self.copy(at, src, len);
+                } else {
+                    let at = Mem::at(self.b.slot_addr(slot));
+                    self.into(value, at);
+                }
+            }
+        }
+    }
+
+    fn mem_copy_of(&mut self, value: &Expr, ty: &Type) -> Mem {
+        let dst = self.dst(None, ty);
+        self.into(value, dst);
+        dst
+    }
+
+    fn for_range(&mut self, var: VarId, from: &Expr, to: &Expr, body: &Block) {
+        let Storage::Scalar(visible) = self.storage(var) else { return };
+        let from = self.scalar(from);
+        let to = self.scalar(to);
+        let counter = self.b.declare_var(IrType::I64);
+        self.b.def_var(counter, from);
+        let (head, inside, step, done) =
+            (self.b.create_block(), self.b.create_block(), self.b.create_block(), self.b.create_block());
+        self.b.jump(head, &[]);
+        self.b.switch_to(head);
+        let n = self.b.use_var(counter);
+        self.b.branch(Cond::Slt, n, to, inside, done);
+        self.b.seal_and_switch(inside);
+        self.b.def_var(visible, n);
+        self.loops.push((step, done));
+        self.block(body);
+        self.loops.pop();
+        self.b.jump(step, &[]);
+        self.b.seal_and_switch(step);
+        let following = self.b.binary_imm(BinOp::Add, n, 1);
+        self.b.def_var(counter, following);
+        self.b.jump(head, &[]);
+        self.b.seal(head);
+        self.b.seal_and_switch(done);
+    }
+
+    pub(super) fn if_else(&mut self, cond: &Expr, then: &Block, els: Option<&Block>) {
+        if let Some(known) = cond.as_int() {
+            // What cannot run is not generated: scripts test for features this way.
+            match (known != 0, els) {
+                (true, _) => self.block(then),
+                (false, Some(els)) => self.block(els),
+                (false, None) => {}
+            }
+            return;
+        }
+        let (yes, next) = (self.b.create_block(), self.b.create_block());
+        let no = if els.is_some() { self.b.create_block() } else { next };
+        self.condition(cond, yes, no);
+        self.b.seal_and_switch(yes);
+        self.block(then);
+        self.b.jump(next, &[]);
+        if let Some(els) = els {
+            self.b.seal_and_switch(no);
+            self.block(els);
+            self.b.jump(next, &[]);
+        }
+        self.b.seal_and_switch(next);
+    }
+}
+
+/// Whether a variable occurs in an expression that builds its value in parts.
+fn mentions(e: &Expr, var: VarId) -> bool {
+    match &e.kind {
+        ExprKind::Var(v) => *v == var,
+        ExprKind::Tuple(members) => members.iter().any(|m| mentions(m, var)),
+        ExprKind::Member(base, _) | ExprKind::Convert(base) | ExprKind::Field { base, .. } => {
+            mentions(base, var)
+        }
+        ExprKind::Select(_, a, b) => mentions(a, var) || mentions(b, var),
+        ExprKind::Call(call) => call.args.iter().any(|a| mentions(a, var)),
+        ExprKind::Block(_) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,316 @@
+//! Probes on perf events that are no functions: clocks, counters, watched addresses.
+
+use super::{Ap, Context, ContextCx, ContextError, ProbeKind, bad, number};
+use bpf_facts::ProgType;
+use hark_diag::Diagnostic;
+use hark_object::ProbeSpec;
+
+fn context(kind: &'static str, name: String) -> Context {
+    // struct bpf_perf_event_data begins with the registers.
+    Context { regs: Some(0), filters_pid: true, ..Context::plain(kind, name, ProgType::PerfEvent) }
+}
+
+const UNITS: &[(&str, u64)] = &[
+    ("ns", 1),
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+/// What `:5ms`, `:ms:5`, `:1000000` and `:hz:99` say.
+enum Rate {
+    Every(u64),
+    Hz(u64),
+}
+
+fn rate(ap: &Ap<'_>, kind: &dyn ProbeKind) -> Result<Rate, Diagnostic> {
+    let (unit, count) = match ap.args[..] {
+        [literal] => {
+            let digits = literal.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(literal.len());
+            let (count, unit) = literal.split_at(digits);
+            (if unit.is_empty() { "ns" } else { unit }, count)
+        }
+        [unit, count] => (unit, count),
+        _ => return Err(bad(ap, kind, "an interval needs a unit and a number")),
+    };
+    let n = number(count).ok_or_else(|| bad(ap, kind, format!("not a number: {count:?}")))?;
+    if n == 0 {
+        return Err(bad(ap, kind, "the interval must not be zero"));
+    }
+    if unit == "hz" {
+        return Ok(Rate::Hz(n));
+    }
+    let scale = UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .map(|(_, scale)| *scale)
+        .ok_or_else(|| bad(ap, kind, format!("unknown unit: {unit}")))?;
+    match n.checked_mul(scale) {
+        None => Err(bad(ap, kind, "the interval is longer than 580 years")),
+        Some(period) if period < 1000 => Err(bad(ap, kind, "the shortest interval is 1000 ns")),
+        Some(period) => Ok(Rate::Every(period)),
+    }
+}
+
+/// A period as attach points say it: in the largest unit up to seconds that divides it.
+fn period_name(period_ns: u64) -> String {
+    let (unit, scale) = UNITS[..4]
+        .iter()
+        .rev()
+        .find(|(_, scale)| period_ns.is_multiple_of(*scale))
+        .copied()
+        .unwrap_or(UNITS[0]);
+    format!("{unit}:{}", period_ns / scale)
+}
+
+/// `interval`
+pub(super) struct Interval;
+
+impl ProbeKind for Interval {
+    fn name(&self) -> &'static str {
+        "interval"
+    }
+    fn aliases(&self) -> &'static [&'static str] {
+        &["i"]
+    }
+    fn syntax(&self) -> &'static str {
+        "interval:s:1, interval:ms:100, interval:us:500, interval:hz:99 or interval:1s"
+    }
+    fn doc(&self) -> &'static str {
+        "Fires on one CPU, again and again after the given time."
+    }
+    fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
+        Ok(match rate(ap, self)? {
+            Rate::Every(period_ns) => ProbeSpec::Interval { period_ns },
+            Rate::Hz(hz) => ProbeSpec::Interval { period_ns: (1_000_000_000 / hz).max(1) },
+        })
+    }
+    fn full_name(&self, spec: &ProbeSpec) -> String {
+        match spec {
+            ProbeSpec::Interval { period_ns } => format!("interval:{}", period_name(*period_ns)),
+            _ => "interval".into(),
+        }
+    }
+    fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
+        Ok(Context { filters_pid: false, ..context("interval", self.full_name(spec)) })
+    }
+}
+
+/// `profile`
+pub(super) struct Profile;
+
+impl ProbeKind for Profile {
+    fn name(&self) -> &'static str {
+        "profile"
+    }
+    fn aliases(&self) -> &'static [&'static str] {
+        &["p"]
+    }
+    fn syntax(&self) -> &'static str {
+        "profile:hz:99, profile:ms:10, profile:us:500, profile:s:1 or profile:10ms"
+    }
+    fn doc(&self) -> &'static str {
+        "Fires on every CPU at the given rate, wherever that CPU is."
+    }
+    fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
+        Ok(match rate(ap, self)? {
+            Rate::Every(period_ns) => ProbeSpec::Profile { period_ns, hz: 0 },
+            Rate::Hz(hz) => ProbeSpec::Profile { period_ns: 0, hz },
+        })
+    }
+    fn full_name(&self, spec: &ProbeSpec) -> String {
+        match spec {
+            ProbeSpec::Profile { hz, .. } if *hz > 0 => format!("profile:hz:{hz}"),
+            ProbeSpec::Profile { period_ns, .. } => format!("profile:{}", period_name(*period_ns)),
+            _ => "profile".into(),
+        }
+    }
+    fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
+        Ok(context("profile", self.full_name(spec)))
+    }
+}
+
+/// An event of the perf subsystem: name, other name, default sample period.
+type PerfEvent = (&'static str, Option<&'static str>, u64);
+
+const SOFTWARE: &[PerfEvent] = &[
+    ("cpu-clock", Some("cpu"), 1_000_000),
+    ("task-clock", None, 1),
+    ("page-faults", Some("faults"), 100),
+    ("context-switches", Some("cs"), 1000),
+    ("cpu-migrations", None, 1),
+    ("minor-faults", None, 100),
+    ("major-faults", None, 1),
+    ("alignment-faults", None, 1),
+    ("emulation-faults", None, 1),
+    ("dummy", None, 1),
+    ("bpf-output", None, 1),
+];
+
+const HARDWARE: &[PerfEvent] = &[
+    ("cpu-cycles", Some("cycles"), 1_000_000),
+    ("instructions", None, 1_000_000),
+    ("cache-references", None, 1_000_000),
+    ("cache-misses", None, 1_000_000),
+    ("branch-instructions", Some("branches"), 100_000),
+    ("branch-misses", None, 100_000),
+    ("bus-cycles", None, 100_000),
+    ("frontend-stalls", None, 1_000_000),
+    ("backend-stalls", None, 1_000_000),
+    ("ref-cycles", None, 1_000_000),
+];
+
+fn perf_event(
+    ap: &Ap<'_>,
+    kind: &dyn ProbeKind,
+    table: &'static [PerfEvent],
+) -> Result<(String, u64), Diagnostic> {
+    let (name, count) = match ap.args[..] {
+        [name] | [name, ""] => (name, None),
+        [name, count] => {
+            let n = number(count).ok_or_else(|| bad(ap, kind, format!("not a number: {count}")))?;
+            (name, Some(n))
+        }
+        _ => return Err(bad(ap, kind, "an event name and a count are expected")),
+    };
+    let Some((event, _, default)) = table.iter().find(|(n, alias, _)| *n == name || *alias == Some(name))
+    else {
+        let mut diag = bad(ap, kind, format!("unknown event: {name}"));
+        let names = table.iter().flat_map(|(n, alias, _)| std::iter::once(*n).chain(*alias));
+        if let Some(near) = hark_diag::did_you_mean(name, names) {
+            diag = diag.with_help(format!("did you mean `{near}`?"));
+        }
+        return Err(diag);
+    };
+    Ok((event.to_string(), count.filter(|n| *n > 0).unwrap_or(*default)))
+}
+
+/// `software`
+pub(super) struct Software;
+
+impl ProbeKind for Software {
+    fn name(&self) -> &'static str {
+        "software"
+    }
+    fn aliases(&self) -> &'static [&'static str] {
+        &["s"]
+    }
+    fn syntax(&self) -> &'static str {
+        "software:EVENT or software:EVENT:COUNT"
+    }
+    fn doc(&self) -> &'static str {
+        "Fires after every so many software events of the kernel: faults, context switches…"
+    }
+    fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
+        perf_event(ap, self, SOFTWARE).map(|(event, count)| ProbeSpec::Software { event, count })
+    }
+    fn full_name(&self, spec: &ProbeSpec) -> String {
+        match spec {
+            ProbeSpec::Software { event, count } => format!("software:{event}:{count}"),
+            _ => "software".into(),
+        }
+    }
+    fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
+        Ok(context("software", self.full_name(spec)))
+    }
+}
+
+/// `hardware`
+pub(super) struct Hardware;
+
+impl ProbeKind for Hardware {
+    fn name(&self) -> &'static str {
+        "hardware"
+    }
+    fn aliases(&self) -> &'static [&'static str] {
+        &["h"]
+    }
+    fn syntax(&self) -> &'static str {
+        "hardware:EVENT or hardware:EVENT:COUNT"
+    }
+    fn doc(&self) -> &'static str {
+        "Fires after every so many events that the CPU counts: cycles, cache misses…"
+    }
+    fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
+        perf_event(ap, self, HARDWARE).map(|(event, count)| ProbeSpec::Hardware { event, count })
+    }
+    fn full_name(&self, spec: &ProbeSpec) -> String {
+        match spec {
+            ProbeSpec::Hardware { event, count } => format!("hardware:{event}:{count}"),
+            _ => "hardware".into(),
+        }
+    }
+    fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
+        Ok(context("hardware", self.full_name(spec)))
+    }
+}
+
+/// `watchpoint`
+pub(super) struct Watchpoint;
+
+impl ProbeKind for Watchpoint {
+    fn name(&self) -> &'static str {
+        "watchpoint"
+    }
+    fn aliases(&self) -> &'static [&'static str] {
+        &["w"]
+    }
+    fn syntax(&self) -> &'static str {
+        "watchpoint:ADDRESS:LENGTH:MODE with length 1, 2, 4 or 8 and mode w, rw or x"
+    }
+    fn doc(&self) -> &'static str {
+        "Fires when memory at an address is written, read or executed."
+    }
+    fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
+        let [addr, len, mode] = ap.args[..] else {
+            return Err(bad(ap, self, "a watchpoint needs an address, a length and a mode"));
+        };
+        let addr = number(addr).ok_or_else(|| bad(ap, self, format!("not an address: {addr}")))?;
+        let len = number(len)
+            .filter(|n| [1, 2, 4, 8].contains(n))
+            .ok_or_else(|| bad(ap, self, format!("a length of {len} cannot be watched")))?;
+        let mut letters: Vec<char> = mode.chars().collect();
+        letters.sort_unstable();
+        // Hardware breakpoints of x86-64 cannot watch reads alone.
+        if !["w", "rw", "x"].contains(&letters.iter().collect::<String>().as_str()) {
+            return Err(bad(ap, self, format!("a mode of {mode:?} cannot be watched")));
+        }
+        Ok(ProbeSpec::Watchpoint { addr, len, mode: mode.to_string() })
+    }
+    fn full_name(&self, spec: &ProbeSpec) -> String {
+        match spec {
+            ProbeSpec::Watchpoint { addr, len, mode } => format!("watchpoint:{addr:#x}:{len}:{mode}"),
+            _ => "watchpoint".into(),
+        }
+    }
+    fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
+        Ok(context("watchpoint", self.full_name(spec)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hark_diag::Span;
+
+    fn interval(args: &[&str]) -> Option<u64> {
+        match Interval.parse(&Ap { args: args.to_vec(), span: Span::default() }).ok()? {
+            ProbeSpec::Interval { period_ns } => Some(period_ns),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn intervals_in_all_spellings() {
+        assert_eq!(interval(&["ms", "5"]), Some(5_000_000));
+        assert_eq!(interval(&["1s"]), Some(1_000_000_000));
+        assert_eq!(interval(&["1000"]), Some(1000));
+        assert_eq!(interval(&["hz", "100"]), Some(10_000_000));
+        assert_eq!(interval(&["999"]), None);
+        assert_eq!(interval(&["fortnights", "1"]), None);
+        assert_eq!(interval(&["s", "0"]), None);
+        assert_eq!(Interval.full_name(&ProbeSpec::Interval { period_ns: 5_000_000 }), "interval:ms:5");
+    }
+}

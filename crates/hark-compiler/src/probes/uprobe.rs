@@ -1,0 +1,216 @@
+//! `uprobe`, `uretprobe`, `usdt`: code of processes.
+
+use super::context::{FuncSource, RetVal, return_register};
+use super::{Ap, Context, ContextCx, ContextError, ProbeKind, bad, glob, is_pattern, number};
+use crate::target::Target;
+use crate::types::{ArgPlace, Type};
+use bpf_facts::ProgType;
+use hark_diag::Diagnostic;
+use hark_object::{CatalogError, ProbeSpec, UserLocation};
+
+fn context(kind: &'static str, name: String) -> Context {
+    Context {
+        regs: Some(0),
+        user: true,
+        // Programs of uprobes run with preemption enabled (kernel/trace/trace_uprobe.c, __uprobe_perf_func).
+        preemptible: true,
+        filters_pid: true,
+        ..Context::plain(kind, name, ProgType::Kprobe)
+    }
+}
+
+fn full_name(kind: &str, spec: &ProbeSpec) -> String {
+    let ProbeSpec::Uprobe { binary, at, .. } = spec else { return kind.to_string() };
+    match at {
+        UserLocation::Symbol { name, offset: 0, cpp: false } => format!("{kind}:{binary}:{name}"),
+        UserLocation::Symbol { name, offset: 0, cpp: true } => format!("{kind}:{binary}:cpp:\"{name}\""),
+        UserLocation::Symbol { name, offset, .. } => format!("{kind}:{binary}:{name}+{offset}"),
+        UserLocation::Address(addr) => format!("{kind}:{binary}:{addr:#x}"),
+        UserLocation::Line { file, line, column: None } => format!("{kind}:{binary}@{file}:{line}"),
+        UserLocation::Line { file, line, column: Some(c) } => format!("{kind}:{binary}@{file}:{line}:{c}"),
+    }
+}
+
+fn parse(ap: &Ap<'_>, kind: &dyn ProbeKind, ret: bool) -> Result<ProbeSpec, Diagnostic> {
+    let spec = |binary: &str, at| Ok(ProbeSpec::Uprobe { binary: binary.to_string(), at, ret });
+    if let [first, rest @ ..] = &ap.args[..]
+        && let Some((binary, file)) = first.split_once('@')
+    {
+        let (line, column) = match rest {
+            [line] => (line, None),
+            [line, column] => (line, Some(column)),
+            _ => return Err(bad(ap, kind, "a source file needs a line")),
+        };
+        let parse = |text: &str| {
+            number(text)
+                .and_then(|n| u32::try_from(n).ok())
+                .filter(|n| *n > 0)
+                .ok_or_else(|| bad(ap, kind, format!("not a line or column: {text}")))
+        };
+        let column = column.map(|c| parse(c)).transpose()?;
+        return spec(binary, UserLocation::Line { file: file.to_string(), line: parse(line)?, column });
+    }
+    let (binary, symbol, cpp) = match ap.args[..] {
+        [binary, symbol] => (binary, symbol, false),
+        [binary, "cpp", symbol] => (binary, symbol, true),
+        _ => return Err(bad(ap, kind, format!("{} needs a binary and a function", kind.name()))),
+    };
+    if binary.is_empty() || symbol.is_empty() {
+        return Err(bad(ap, kind, format!("{} needs a binary and a function", kind.name())));
+    }
+    if !cpp && symbol.starts_with(|c: char| c.is_ascii_digit()) {
+        let addr = number(symbol).ok_or_else(|| bad(ap, kind, format!("not an address: {symbol}")))?;
+        return spec(binary, UserLocation::Address(addr));
+    }
+    let (name, offset) = match symbol.split_once('+') {
+        None => (symbol, 0),
+        Some(_) if cpp => (symbol, 0),
+        Some(_) if ret => return Err(bad(ap, kind, "a return probe takes no offset")),
+        Some((name, offset)) => {
+            let offset = number(offset).ok_or_else(|| bad(ap, kind, format!("not an offset: {offset}")))?;
+            (name, offset)
+        }
+    };
+    spec(binary, UserLocation::Symbol { name: name.to_string(), offset, cpp })
+}
+
+fn expand(spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
+    let ProbeSpec::Uprobe { binary, at: UserLocation::Symbol { name, offset, cpp: false }, ret } = spec
+    else {
+        return Ok(vec![spec.clone()]);
+    };
+    if !is_pattern(binary) && !is_pattern(name) {
+        return Ok(vec![spec.clone()]);
+    }
+    let mut all = Vec::new();
+    for path in target.catalog.binaries(binary)? {
+        let functions = target.catalog.user_functions(&path)?;
+        for function in functions.iter().filter(|f| glob(name, &f.name)) {
+            let at = UserLocation::Symbol { name: function.name.clone(), offset: *offset, cpp: false };
+            let next = ProbeSpec::Uprobe { binary: path.clone(), at, ret: *ret };
+            if all.last() != Some(&next) {
+                all.push(next);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// `uprobe`
+pub(super) struct Uprobe;
+
+impl ProbeKind for Uprobe {
+    fn name(&self) -> &'static str {
+        "uprobe"
+    }
+    fn aliases(&self) -> &'static [&'static str] {
+        &["u"]
+    }
+    fn syntax(&self) -> &'static str {
+        "uprobe:BINARY:FUNCTION, uprobe:BINARY:FUNCTION+OFFSET, uprobe:BINARY:ADDRESS or uprobe:BINARY@FILE.c:LINE"
+    }
+    fn doc(&self) -> &'static str {
+        "Fires when a process enters a function of a binary or library. arg0, arg1… are its arguments as registers."
+    }
+    fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
+        parse(ap, self, false)
+    }
+    fn expand(&self, spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
+        expand(spec, target)
+    }
+    fn full_name(&self, spec: &ProbeSpec) -> String {
+        full_name("uprobe", spec)
+    }
+    fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
+        Ok(Context { func: Some(FuncSource::InstructionPointer), ..context("uprobe", self.full_name(spec)) })
+    }
+}
+
+/// `uretprobe`
+pub(super) struct Uretprobe;
+
+impl ProbeKind for Uretprobe {
+    fn name(&self) -> &'static str {
+        "uretprobe"
+    }
+    fn aliases(&self) -> &'static [&'static str] {
+        &["ur"]
+    }
+    fn syntax(&self) -> &'static str {
+        "uretprobe:BINARY:FUNCTION"
+    }
+    fn doc(&self) -> &'static str {
+        "Fires when a function of a binary or library returns. retval is its result as an unsigned register. \
+         It replaces the return address on the stack, which crashes programs that move their stacks, such as Go's."
+    }
+    fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
+        parse(ap, self, true)
+    }
+    fn expand(&self, spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
+        expand(spec, target)
+    }
+    fn full_name(&self, spec: &ProbeSpec) -> String {
+        full_name("uretprobe", spec)
+    }
+    fn context(&self, spec: &ProbeSpec, cx: &ContextCx<'_>) -> Result<Context, ContextError> {
+        let place = ArgPlace::Context(return_register(cx.target.profile.arch));
+        Ok(Context {
+            retval: Some(RetVal { ty: Type::U64, place }),
+            func: Some(FuncSource::FuncIp),
+            ..context("uretprobe", self.full_name(spec))
+        })
+    }
+}
+
+/// `usdt`
+pub(super) struct Usdt;
+
+impl ProbeKind for Usdt {
+    fn name(&self) -> &'static str {
+        "usdt"
+    }
+    fn aliases(&self) -> &'static [&'static str] {
+        &["U"]
+    }
+    fn syntax(&self) -> &'static str {
+        "usdt:BINARY:PROBE or usdt:BINARY:PROVIDER:PROBE"
+    }
+    fn doc(&self) -> &'static str {
+        "Fires at a static probe that the program's author placed in it."
+    }
+    fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
+        let (binary, provider, name) = match ap.args[..] {
+            [binary, name] => (binary, None, name),
+            [binary, provider, name] => (binary, Some(provider.to_string()), name),
+            _ => return Err(bad(ap, self, "usdt needs a binary and a probe")),
+        };
+        if binary.is_empty() || name.is_empty() {
+            return Err(bad(ap, self, "usdt needs a binary and a probe"));
+        }
+        Ok(ProbeSpec::Usdt { binary: binary.to_string(), provider, name: name.to_string() })
+    }
+    fn expand(&self, spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
+        let ProbeSpec::Usdt { binary, provider, name } = spec else { return Ok(vec![spec.clone()]) };
+        let mut all = Vec::new();
+        for path in target.catalog.binaries(binary)? {
+            for (p, n) in target.catalog.usdt_probes(&path)?.iter() {
+                if provider.as_ref().is_none_or(|pattern| glob(pattern, p)) && glob(name, n) {
+                    let (provider, name) = (Some(p.clone()), n.clone());
+                    all.push(ProbeSpec::Usdt { binary: path.clone(), provider, name });
+                }
+            }
+        }
+        all.dedup();
+        Ok(all)
+    }
+    fn full_name(&self, spec: &ProbeSpec) -> String {
+        match spec {
+            ProbeSpec::Usdt { binary, provider: Some(p), name } => format!("usdt:{binary}:{p}:{name}"),
+            ProbeSpec::Usdt { binary, provider: None, name } => format!("usdt:{binary}:{name}"),
+            _ => "usdt".into(),
+        }
+    }
+    fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
+        Ok(context("usdt", self.full_name(spec)))
+    }
+}

@@ -1,0 +1,70 @@
+//! Names and types: from the syntax tree to the typed tree.
+//!
+//! Types of variables and maps are the join of everything assigned to them anywhere, so the whole script is checked
+//! in rounds until no type changes; only the last round's tree and diagnostics are kept.
+
+mod checker;
+mod config;
+mod decl;
+mod expr;
+mod join;
+mod operators;
+mod place;
+mod stmt;
+mod units;
+mod walk;
+
+pub(crate) use checker::Checker;
+pub(crate) use join::join;
+pub(crate) use stmt::agg_number;
+
+use crate::ctypes::CTypes;
+use crate::target::{Options, Target};
+use crate::typed::TypedScript;
+use hark_diag::Diagnostic;
+use hark_syntax::ast;
+
+/// More rounds than any script needs: types only grow, and the tallest chain of joins is short.
+const MAX_ROUNDS: usize = 24;
+
+/// The meaning of a script, as far as it has one, and everything that is wrong with it.
+pub(crate) fn analyze(
+    script: &ast::Script,
+    target: &Target,
+    options: &Options,
+) -> (TypedScript, CTypes, Vec<Diagnostic>) {
+    let mut diags = Vec::new();
+    let config = config::settings(script, options, &mut diags);
+    let types = decl::c_types(script, target, &mut diags);
+    let units = units::find(script, target, options, &types, &config, &mut diags);
+    let mut checker = Checker::new(script, target, options, &types, &config);
+    checker.declare_maps(&script.items);
+    let mut typed = Vec::new();
+    for round in 0..MAX_ROUNDS {
+        checker.start_round();
+        typed = units.iter().enumerate().map(|(i, unit)| checker.unit(i, unit)).collect();
+        if !checker.changed() || round + 1 == MAX_ROUNDS {
+            break;
+        }
+    }
+    // Types are settled: check once more, this time to keep what is said.
+    checker.start_last_round();
+    if !units.is_empty() {
+        typed = units.iter().enumerate().map(|(i, unit)| checker.unit(i, unit)).collect();
+    }
+    let (maps, more) = checker.finish();
+    diags.extend(more);
+    dedup(&mut diags);
+    (TypedScript { units: typed, maps, config }, types, diags)
+}
+
+/// A body shared by several attach points is checked for each: what is wrong in all of them is said once.
+fn dedup(diags: &mut Vec<Diagnostic>) {
+    let mut seen: Vec<Diagnostic> = Vec::new();
+    for diag in diags.drain(..) {
+        if !seen.contains(&diag) {
+            seen.push(diag);
+        }
+    }
+    *diags = seen;
+}

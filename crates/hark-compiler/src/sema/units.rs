@@ -1,0 +1,199 @@
+//! From probe blocks to units: which attach points share a program.
+
+use super::walk::{walk_block, walk_expr};
+use crate::ctypes::CTypes;
+use crate::probes::{Ap, Context, ContextCx, ContextError, ProbeKind, kind_named};
+use crate::target::{Options, Target};
+use hark_diag::{Code, Diagnostic, Severity, Span};
+use hark_object::{Config, MissingProbes, ProbeSpec};
+use hark_syntax::ast::{self, ExprKind};
+use std::sync::Arc;
+
+/// A body and the attach points it is compiled for.
+pub(super) struct UnitSource<'a> {
+    pub(super) probe: &'a ast::Probe,
+    pub(super) probes: Vec<(ProbeSpec, String, Span)>,
+    pub(super) context: Arc<Context>,
+}
+
+/// What a body asks of its attach point.
+#[derive(Default)]
+struct Needs {
+    args: bool,
+    probe_name: bool,
+}
+
+pub(super) fn find<'a>(
+    script: &'a ast::Script,
+    target: &Target,
+    options: &Options,
+    types: &CTypes,
+    config: &Config,
+    diags: &mut Vec<Diagnostic>,
+) -> Vec<UnitSource<'a>> {
+    let mut units = Vec::new();
+    let mut n_probes = 0u64;
+    for item in &script.items {
+        let ast::Item::Probe(probe) = item else { continue };
+        let needs = needs(probe);
+        let mut mine: Vec<UnitSource<'_>> = Vec::new();
+        for ap in &probe.attach_points {
+            let specs = match expanded(ap, &needs, target, options) {
+                Ok(specs) => specs,
+                Err(diag) => {
+                    diags.push(diag);
+                    continue;
+                }
+            };
+            if specs.is_empty() {
+                let message = format!("no probe matches {}", ap.text);
+                diags.extend(missing(Diagnostic::error(Code::NO_SUCH_PROBE, ap.span, message), config));
+            }
+            let cx = ContextCx { types, target, needs_args: needs.args, span: ap.span };
+            for (kind, spec) in specs {
+                match kind.context(&spec, &cx) {
+                    Ok(context) => {
+                        n_probes += 1;
+                        add(&mut mine, probe, &needs, (kind, spec), context, ap.span);
+                    }
+                    Err(ContextError::Missing(diag)) => diags.extend(missing(diag, config)),
+                    Err(ContextError::Other(diag)) => diags.push(diag),
+                }
+            }
+        }
+        units.extend(mine);
+    }
+    if n_probes > config.max_probes {
+        let message = format!(
+            "the script has {n_probes} attach points, more than max_probes ({}) permits",
+            config.max_probes
+        );
+        diags.push(
+            Diagnostic::error_without_span(Code::TOO_MANY_PROBES, message).with_help(
+                "narrow the patterns, or raise max_probes in a config block or BPFTRACE_MAX_PROBES",
+            ),
+        );
+        units.clear();
+    }
+    units
+}
+
+fn needs(probe: &ast::Probe) -> Needs {
+    let mut needs = Needs::default();
+    let mut look = |e: &ast::Expr| match &e.kind {
+        ExprKind::Ident(name) => match name.as_str() {
+            "args" => needs.args = true,
+            "probe" => needs.probe_name = true,
+            _ => {}
+        },
+        ExprKind::Call { func, .. } => match func.text.as_str() {
+            "args" => needs.args = true,
+            "probe" => needs.probe_name = true,
+            _ => {}
+        },
+        _ => {}
+    };
+    if let Some(predicate) = &probe.predicate {
+        walk_expr(predicate, &mut look);
+    }
+    walk_block(&probe.body, &mut look);
+    needs
+}
+
+/// The attach points that one of the script stands for; not expanded where the body does not care which one fired.
+fn expanded(
+    ap: &ast::AttachPoint,
+    needs: &Needs,
+    target: &Target,
+    options: &Options,
+) -> Result<Vec<(&'static dyn ProbeKind, ProbeSpec)>, Diagnostic> {
+    // `$1` may stand for a part, a part of a part, or several parts: what it is replaced by is split again.
+    let mut parts: Vec<String> = Vec::new();
+    for part in &ap.parts {
+        if part.quoted || !part.text.contains('$') {
+            parts.push(part.text.clone());
+        } else {
+            let text = replace_positional(&part.text, options, part.span)?;
+            parts.extend(text.split(':').map(str::to_string));
+        }
+    }
+    let Some((name, rest)) = parts.split_first() else {
+        return Err(Diagnostic::error(Code::BAD_PROBE, ap.span, "an attach point is missing"));
+    };
+    let kind = kind_named(name, ap.span)?;
+    let spec = kind.parse(&Ap { args: rest.iter().map(String::as_str).collect(), span: ap.span })?;
+    if !needs.args && !needs.probe_name && !matches!(spec, ProbeSpec::Fentry { .. }) {
+        return Ok(vec![(kind, spec)]);
+    }
+    let specs = kind.expand(&spec, target).map_err(|e| {
+        let diag = Diagnostic::error(Code::NO_SUCH_PROBE, ap.span, e.message);
+        e.help.into_iter().fold(diag, Diagnostic::with_help)
+    })?;
+    Ok(specs.into_iter().map(|spec| (kind, spec)).collect())
+}
+
+/// What `missing_probes` makes of a probe that does not exist.
+fn missing(mut diag: Diagnostic, config: &Config) -> Option<Diagnostic> {
+    match config.missing_probes {
+        MissingProbes::Error => Some(diag),
+        MissingProbes::Warn => {
+            diag.severity = Severity::Warning;
+            Some(diag)
+        }
+        MissingProbes::Ignore => None,
+    }
+}
+
+fn replace_positional(text: &str, options: &Options, span: Span) -> Result<String, Diagnostic> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        let n: usize = after[..digits].parse().map_err(|_| {
+            Diagnostic::error(Code::BAD_PROBE, span, "$ in an attach point is followed by a number")
+        })?;
+        let Some(value) = n.checked_sub(1).and_then(|i| options.positional.get(i)) else {
+            let message = format!(
+                "the attach point uses ${n}, but only {} parameters were given",
+                options.positional.len()
+            );
+            return Err(Diagnostic::error(Code::BAD_PROBE, span, message));
+        };
+        out.push_str(value);
+        rest = &after[digits..];
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn add<'a>(
+    units: &mut Vec<UnitSource<'a>>,
+    probe: &'a ast::Probe,
+    needs: &Needs,
+    (kind, spec): (&dyn ProbeKind, ProbeSpec),
+    context: Context,
+    span: Span,
+) {
+    let name = kind.full_name(&spec);
+    if !needs.probe_name
+        && let Some(unit) = units.iter_mut().find(|u| same_program(&u.context, &context))
+    {
+        unit.probes.push((spec, name, span));
+        return;
+    }
+    units.push(UnitSource { probe, probes: vec![(spec, name, span)], context: Arc::new(context) });
+}
+
+/// Whether a program compiled for one serves the other, given that it does not ask for `probe`.
+fn same_program(a: &Context, b: &Context) -> bool {
+    let special = a.probe_type == "special";
+    let args = match (&a.args, &b.args) {
+        (None, None) => true,
+        (Some(x), Some(y)) => x.fields == y.fields,
+        _ => false,
+    };
+    let rest = |c: &Context| Context { probe: "".into(), args: None, ..c.clone() };
+    !special && args && rest(a) == rest(b)
+}
