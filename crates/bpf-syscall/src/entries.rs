@@ -5,8 +5,10 @@ use crate::fd::MapFd;
 use crate::kernel::{BatchOp, Kernel};
 use bpf_facts::MapType;
 
-/// Entries asked for at once to begin with.
+/// Entries asked for at once to begin with, unless they are so large that fewer must do.
 const BATCH: usize = 256;
+/// Bytes of values asked for at once to begin with: a histogram on many CPUs takes a megabyte.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// Calls `each` with every key and value of a map. What is added or removed meanwhile may or may not be seen, and
 /// without batches (before 5.6) a concurrent removal may make the walk begin anew, so that entries come twice.
@@ -79,7 +81,7 @@ fn in_batches(
     if key_size == 0 || value_size == 0 {
         return Ok(false);
     }
-    let mut capacity = BATCH.min(map.shape().max_entries as usize).max(1);
+    let mut capacity = BATCH.min(BATCH_BYTES / value_size).min(map.shape().max_entries as usize).max(1);
     let mut keys = vec![0; capacity * key_size];
     let mut values = vec![0; capacity * value_size];
     let mut cursor = Vec::new();

@@ -8,7 +8,8 @@ use bpf_syscall::{Kernel, ProgFd};
 use hark_diag::{Code, Diagnostic};
 use hark_object::{Catalog, MissingProbes, Object, ProbeDef, ProgramDef};
 use probe_attach::{
-    AttachError, AttachPoint, Link, Method, Program, Scope, attach_all, attach_order, expand,
+    AttachError, AttachPoint, Leftovers, Link, Method, Program, Scope, attach_all, attach_order, detach_all,
+    expand,
 };
 use std::borrow::Cow;
 
@@ -106,6 +107,24 @@ pub(crate) fn load_group<'a>(
     Ok(LoadedProgram { def, fd, probes: group.probes, points: group.points })
 }
 
+/// Everything that is attached. Dropping it, as happens when a run fails, detaches it all at once.
+pub(crate) struct Attached {
+    pub(crate) links: Vec<Link>,
+}
+
+impl Attached {
+    /// Detaches everything; when this returns no program runs any more.
+    pub(crate) fn detach(&mut self) -> Leftovers {
+        detach_all(std::mem::take(&mut self.links))
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.detach().close_in_background();
+    }
+}
+
 /// Attaches programs so that those on the same event fire in source order. Returns the links and to how many places.
 ///
 /// # Errors
@@ -114,10 +133,10 @@ pub(crate) fn attach_programs(
     cx: &AttachContext<'_>,
     programs: &[LoadedProgram<'_>],
     output: &mut Output<'_>,
-) -> Result<(Vec<Link>, usize), RunError> {
+) -> Result<(Attached, usize), RunError> {
     let attached: Vec<&LoadedProgram<'_>> = programs.iter().filter(|program| !program.on_request()).collect();
     let firsts: Vec<&AttachPoint> = attached.iter().filter_map(|program| program.points.first()).collect();
-    let mut links = Vec::new();
+    let mut all = Attached { links: Vec::new() };
     let mut n =
         programs.iter().filter(|program| program.on_request()).map(|program| program.probes.len()).sum();
     for i in attach_order(&firsts) {
@@ -126,7 +145,7 @@ pub(crate) fn attach_programs(
         n += program.points.len();
         for result in attach_all(cx.kernel, handle, &program.points, cx.scope) {
             match result {
-                Ok(link) => links.push(link),
+                Ok(link) => all.links.push(link),
                 Err(error) => {
                     n -= 1;
                     let probe = program.probes.iter().find(|probe| error_is_about(&error, probe));
@@ -135,7 +154,7 @@ pub(crate) fn attach_programs(
             }
         }
     }
-    Ok((links, n))
+    Ok((all, n))
 }
 
 fn error_is_about(error: &AttachError, probe: &ProbeDef) -> bool {

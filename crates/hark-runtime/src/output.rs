@@ -69,6 +69,8 @@ pub struct Output<'a> {
     pub style: Style,
     /// Whether warnings are shown.
     pub warnings: bool,
+    /// How often the script has called `errorf`.
+    pub errors: usize,
 }
 
 impl Output<'_> {
@@ -145,7 +147,10 @@ impl Output<'_> {
         message: &[u8],
     ) -> Result<(), RunError> {
         let (kind, word) = match severity {
-            hark_object::Severity::Error => ("errorf", "ERROR"),
+            hark_object::Severity::Error => {
+                self.errors += 1;
+                ("errorf", "ERROR")
+            }
             hark_object::Severity::Warning if self.warnings => ("warnf", "WARNING"),
             hark_object::Severity::Warning => return Ok(()),
         };

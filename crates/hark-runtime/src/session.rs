@@ -14,12 +14,13 @@ use crate::load::{Maps, RunFacts};
 use crate::losses;
 use crate::names::Names;
 use crate::output::{Output, TextKind};
+use crate::selftest;
 use bpf_facts::{Feature, KernelProfile};
 use bpf_syscall::child::Child;
 use bpf_syscall::wait::{Poller, Process, Signal, Signals};
 use bpf_syscall::{Kernel, MapFd, Records};
 use hark_object::{Catalog, MapRole, Object, ProbeSpec};
-use probe_attach::{Leftovers, Link, Scope, detach_all, run_once};
+use probe_attach::{Leftovers, Link, Scope, run_once};
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -52,9 +53,23 @@ pub struct Setup<'a> {
     pub process: Option<Process>,
 }
 
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// To see what the script's probes see.
+    #[default]
+    Run,
+    /// To run its `test` probes and say which pass.
+    Test,
+    /// To run its `bench` probes and say how long they take.
+    Bench,
+}
+
 /// How to go about a run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// What for.
+    pub mode: Mode,
     /// Do not say how many probes are attached.
     pub quiet: bool,
     /// Say what is loaded.
@@ -103,6 +118,9 @@ impl Wake {
 /// # Errors
 /// If something cannot be loaded or attached, or the output not be written. Everything is detached then too.
 pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
+    if setup.options.mode != Mode::Run {
+        return selftest::run(setup);
+    }
     let Setup { kernel, profile, confirm, object, catalog, names, output, options, mut child, process } =
         setup;
     // Before any thread is made: one that did not inherit the mask would take the signals.
@@ -126,25 +144,25 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     if !options.dry_run {
         run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::Begin))?;
     }
-    let (links, n) = attach_programs(&cx, &programs, &mut actions.output)?;
+    let (mut attached, n) = attach_programs(&cx, &programs, &mut actions.output)?;
     actions.output.attached(n, options.quiet)?;
     if options.dry_run {
         actions.finish()?;
-        return Ok(Ended { code: 0, lost: false, leftovers: detach_all(links) });
+        return Ok(Ended { code: 0, lost: false, leftovers: attached.detach() });
     }
     if let Some(line) = &options.notify {
         actions.output.sink.buffer.extend_from_slice(format!("{line}\n").as_bytes());
     }
-    let iterated = read_iterators(kernel, &programs, &links, &mut actions)?;
+    let iterated = read_iterators(kernel, &programs, &attached.links, &mut actions)?;
     if let Some(child) = &mut child {
         child.release()?;
     }
-    let on_its_own = links.is_empty() || iterated;
+    let on_its_own = attached.links.is_empty() || iterated;
     let alive = Alive { child, process };
     let mut this = Loop { kernel, programs: &programs, maps: &maps, signals, alive };
     this.run(&mut actions, &mut events, on_its_own)?;
 
-    let leftovers = detach_all(links);
+    let leftovers = attached.detach();
     run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::End))?;
     events.drain(&mut actions, &maps)?;
     if !iterated {
@@ -166,7 +184,7 @@ fn caught(object: &Object) -> Vec<Signal> {
 }
 
 /// Runs the programs of such probes, in source order.
-fn run_programs(
+pub(crate) fn run_programs(
     kernel: &dyn Kernel,
     programs: &[LoadedProgram<'_>],
     which: &dyn Fn(&ProbeSpec) -> bool,
@@ -310,14 +328,18 @@ impl Loop<'_> {
 }
 
 /// The ring of records, and control events that found it full.
-struct Events<'a> {
+pub(crate) struct Events<'a> {
     kernel: &'a dyn Kernel,
     ring: Option<Box<dyn Records>>,
     pending: Option<(&'a MapFd, Vec<u8>)>,
 }
 
 impl<'a> Events<'a> {
-    fn open(kernel: &'a dyn Kernel, object: &'a Object, maps: &'a Maps) -> Result<Events<'a>, RunError> {
+    pub(crate) fn open(
+        kernel: &'a dyn Kernel,
+        object: &'a Object,
+        maps: &'a Maps,
+    ) -> Result<Events<'a>, RunError> {
         let ring = match maps.of_role(object, &MapRole::Events) {
             Some((_, fd)) => Some(kernel.open_ring(fd)?),
             None => None,
@@ -349,7 +371,7 @@ impl<'a> Events<'a> {
     }
 
     /// Handles all records that are there.
-    fn drain(&mut self, actions: &mut Actions<'_>, maps: &Maps) -> Result<(), RunError> {
+    pub(crate) fn drain(&mut self, actions: &mut Actions<'_>, maps: &Maps) -> Result<(), RunError> {
         while self.batch(actions, maps)? {}
         Ok(())
     }

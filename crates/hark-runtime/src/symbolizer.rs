@@ -91,8 +91,9 @@ impl HostSymbols {
     fn jitted(&self, pid: u64, addr: u64) -> Option<Symbol> {
         let processes = self.processes.borrow();
         let jit = processes.get(&pid)?.jit.get_or_init(|| {
-            let text = fs::read_to_string(format!("/proc/{pid}/root/tmp/perf-{pid}.map"))
-                .or_else(|_| fs::read_to_string(format!("/tmp/perf-{pid}.map")));
+            let name = format!("tmp/perf-{pid}.map");
+            let text = fs::read_to_string(root_of(pid).join(&name))
+                .or_else(|_| fs::read_to_string(Path::new("/").join(&name)));
             text.ok().map(|text| PerfMap::parse(&text))
         });
         let (name, offset) = jit.as_ref()?.find(addr)?;
@@ -132,6 +133,11 @@ impl Symbolizer for HostSymbols {
         let build_id = place.binary.build_id.clone()?;
         Some(Rc::new(FilePlace { build_id, offset: place.offset }))
     }
+}
+
+/// The root directory as a process sees it.
+fn root_of(pid: u64) -> PathBuf {
+    Path::new("/proc").join(pid.to_string()).join("root")
 }
 
 impl Binary {

@@ -11,7 +11,7 @@ use hark_object::{
     ProbeDef, ProbeSpec, ProgramDef, RUN_INFO_SIZE, RunField, TextFormat, Ty, UserMap,
 };
 use hark_runtime::{
-    Buffering, HostNames, HostSymbols, Options, Output, OutputFormat, RunError, Setup, Sink, run,
+    Buffering, HostNames, HostSymbols, Mode, Options, Output, OutputFormat, RunError, Setup, Sink, run,
 };
 
 /// The kernel, or why it is out of reach.
@@ -131,6 +131,7 @@ impl Script {
                 sources: &sources,
                 style: Style::Plain,
                 warnings: true,
+                errors: 0,
             },
             options: self.options,
             child: self.child,
@@ -411,6 +412,7 @@ fn a_reader_that_goes_away_is_told_from_other_failures() {
             sources: &sources,
             style: Style::Plain,
             warnings: true,
+            errors: 0,
         },
         options: Options::default(),
         child: None,
@@ -453,4 +455,70 @@ fn probes_that_do_not_exist_are_an_error_a_warning_or_nothing() {
     assert!(run.err.contains("WARNING: tracepoint:sched:no_such_event"), "{}", run.err);
     let run = script(MissingProbes::Ignore).run(&kernel).expect("goes on");
     assert_eq!((run.out.as_str(), run.err.as_str()), ("begin\n\n\n", "Attached 1 probe\n"));
+}
+
+#[test]
+fn test_probes_pass_or_fail() {
+    let Some(kernel) = kernel() else { return };
+    let script = |format| {
+        let mut script = Script::new();
+        script.format = format;
+        script.options.mode = Mode::Test;
+        script.printf("said\n", &[], 8);
+        script.event(EventKind::Exit(Some(Field { offset: 8, ty: Ty::I64 })), 16);
+        script.probe(ProbeSpec::Test("good".into()), &format!("{}{END}", send(0, &[])));
+        script.probe(ProbeSpec::Test("bad".into()), &format!("{}r0 = 1\nexit\n", send(0, &[])));
+        script.probe(ProbeSpec::Test("leaves".into()), &format!("{}{END}", send(1, &[2])));
+        script.run(&kernel).expect("runs")
+    };
+    let run = script(OutputFormat::Text);
+    let plain: Vec<String> = run
+        .out
+        .replace("\x1b[32m", "")
+        .replace("\x1b[31m", "")
+        .replace("\x1b[0m", "")
+        .lines()
+        .map(|line| line.split(" (").next().unwrap_or_default().to_string())
+        .collect();
+    assert_eq!(
+        plain,
+        [
+            "[==========] Running 3 tests.",
+            "[ RUN      ] good",
+            "[       OK ] good",
+            "[ RUN      ] bad",
+            "said",
+            "[  FAILED  ] bad",
+            "[ RUN      ] leaves",
+            "[  FAILED  ] leaves",
+            "[==========] 3 tests ran.",
+            "[  PASSED  ] 1 test.",
+            "[  FAILED  ] 2 tests, listed below:",
+            "[  FAILED  ] bad",
+            "[  FAILED  ] leaves",
+            "",
+            "",
+        ]
+    );
+    assert_eq!(run.code, 1);
+    let run = script(OutputFormat::Json);
+    let kinds: Vec<&str> =
+        run.out.lines().map(|line| &line[..line.find("duration").unwrap_or(line.len())]).collect();
+    assert_eq!(kinds[0], "{\"type\": \"test_result\", \"data\": {\"good\": {\"");
+    assert!(run.out.contains("\"passed\": false, \"output\": \"said\\n\"}}}"), "{}", run.out);
+}
+
+#[test]
+fn bench_probes_are_timed() {
+    let Some(kernel) = kernel() else { return };
+    let mut script = Script::new();
+    script.options.mode = Mode::Bench;
+    script.probe(ProbeSpec::Bench("nothing".into()), END);
+    script.probe(ProbeSpec::Bench("skipped".into()), "r0 = 1\nexit\n");
+    let run = script.run(&kernel).expect("runs");
+    let lines: Vec<&str> = run.out.lines().collect();
+    assert_eq!(lines[0], "Benchmark                                Time(ns)       Iterations");
+    assert_eq!(lines[1], "-".repeat(66));
+    assert!(lines[2].starts_with("nothing                                  "), "{}", lines[2]);
+    assert_eq!(lines.len(), 5, "{lines:?}");
 }
