@@ -2,6 +2,7 @@
 //!
 //! The script's definitions win. BTF types are looked at only when they are used: nothing is read ahead.
 
+use crate::kernel_types::KernelTypes;
 use crate::types::{Space, Type};
 use hark_btf::{Btf, Kind, TypeId};
 use hark_object::{EnumTy, Member, StructTy, Ty};
@@ -86,7 +87,7 @@ pub struct Prototype {
 /// All C types that a script may name.
 #[derive(Clone, Default)]
 pub struct CTypes {
-    btf: Option<Arc<Btf>>,
+    btf: KernelTypes,
     structs: IndexMap<String, UserStruct>,
     typedefs: IndexMap<String, Type>,
     enums: IndexMap<String, Arc<EnumTy>>,
@@ -98,13 +99,13 @@ const MAX_STORED_DEPTH: u32 = 8;
 
 impl CTypes {
     /// Types of the kernel with this BTF; the script's are added with `define_*`.
-    pub fn new(btf: Option<Arc<Btf>>) -> Self {
+    pub fn new(btf: KernelTypes) -> Self {
         Self { btf, ..Self::default() }
     }
 
     /// The kernel's BTF.
     pub fn btf(&self) -> Option<&Btf> {
-        self.btf.as_deref()
+        self.btf.get()
     }
 
     /// Adds a struct; false if there is one of that name already.
@@ -132,7 +133,7 @@ impl CTypes {
             return Some(StructRef::User { name: name.into(), union });
         }
         let kind = if union { Kind::Union } else { Kind::Struct };
-        let id = self.btf.as_ref()?.find(kind, name)?;
+        let id = self.btf.get()?.find(kind, name)?;
         Some(StructRef::Btf { id, name: name.into(), union })
     }
 
@@ -141,7 +142,7 @@ impl CTypes {
         if let Some(def) = self.enums.get(name) {
             return Some(Type::Enum(def.clone()));
         }
-        let btf = self.btf.as_ref()?;
+        let btf = self.btf.get()?;
         let id = btf.find(Kind::Enum, name).or_else(|| btf.find(Kind::Enum64, name))?;
         Some(self.btf_type(id))
     }
@@ -184,7 +185,7 @@ impl CTypes {
         if let Some(ty) = self.typedefs.get(name) {
             return Some(ty.clone());
         }
-        let btf = self.btf.as_ref()?;
+        let btf = self.btf.get()?;
         btf.find(Kind::Typedef, name).or_else(|| btf.find(Kind::Int, name)).map(|id| self.btf_type(id))
     }
 
@@ -193,7 +194,7 @@ impl CTypes {
         if let Some((value, def)) = self.enumerators.get(name) {
             return Some((*value, Type::Enum(def.clone())));
         }
-        let (id, enumerator) = self.btf.as_ref()?.enumerator(name)?;
+        let (id, enumerator) = self.btf.get()?.enumerator(name)?;
         Some((enumerator.value as i64, self.btf_type(id)))
     }
 
@@ -205,7 +206,7 @@ impl CTypes {
                 def.fields.iter().find(|(n, _)| n == name).map(|(_, info)| info.clone())
             }
             StructRef::Btf { id, .. } => {
-                let access = self.btf.as_ref()?.resolve_path(*id, &[name]).ok()?;
+                let access = self.btf.get()?.resolve_path(*id, &[name]).ok()?;
                 Some(FieldInfo {
                     offset: u32::try_from(access.offset).ok()?,
                     ty: self.btf_member_type(access.ty),
@@ -225,7 +226,7 @@ impl CTypes {
                 .unwrap_or_default(),
             StructRef::Btf { id, .. } => self
                 .btf
-                .as_ref()
+                .get()
                 .map(|btf| btf.member_names(*id).into_iter().map(str::to_string).collect())
                 .unwrap_or_default(),
         }
@@ -234,7 +235,7 @@ impl CTypes {
     /// Names of all structs and unions, for did-you-mean.
     pub fn struct_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.structs.keys().map(String::as_str).collect();
-        if let Some(btf) = &self.btf {
+        if let Some(btf) = self.btf() {
             names.extend(btf.types_of(Kind::Struct).map(|t| t.name()));
             names.extend(btf.types_of(Kind::Union).map(|t| t.name()));
         }
@@ -246,7 +247,7 @@ impl CTypes {
         match of {
             StructRef::User { name, .. } => self.structs.get(&**name).map_or((0, 1), |s| (s.size, s.align)),
             StructRef::Btf { id, .. } => {
-                let btf = self.btf.as_ref();
+                let btf = self.btf.get();
                 let size = btf.and_then(|b| b.size_of(*id)).unwrap_or(0);
                 let align = btf.and_then(|b| b.align_of(*id)).unwrap_or(1);
                 (u32::try_from(size).unwrap_or(u32::MAX), u32::try_from(align).unwrap_or(1).clamp(1, 8))
@@ -266,7 +267,7 @@ impl CTypes {
 
     /// A kernel function.
     pub fn function(&self, name: &str) -> Option<Prototype> {
-        let proto = self.btf.as_ref()?.func_proto(name)?;
+        let proto = self.btf.get()?.func_proto(name)?;
         Some(Prototype {
             id: proto.func,
             params: proto.params.iter().map(|p| (p.name.to_string(), self.btf_type(p.ty))).collect(),
@@ -314,7 +315,7 @@ impl CTypes {
                 self.structs.get(&**name).map(|s| s.fields.clone()).unwrap_or_default()
             }
             StructRef::Btf { id, .. } => {
-                let Some(layout) = self.btf.as_ref().and_then(|btf| btf.layout(*id)) else {
+                let Some(layout) = self.btf.get().and_then(|btf| btf.layout(*id)) else {
                     return Vec::new();
                 };
                 layout
@@ -347,7 +348,7 @@ impl CTypes {
     }
 
     fn is_char_array(&self, id: TypeId) -> bool {
-        let Some(btf) = &self.btf else { return false };
+        let Some(btf) = self.btf() else { return false };
         let elem = btf.resolve(id).and_then(|t| t.array()).and_then(|a| btf.resolve(a.element));
         elem.is_some_and(|t| t.kind() == Kind::Int && t.name() == "char")
     }
@@ -358,7 +359,7 @@ impl CTypes {
     }
 
     fn btf_type_at(&self, id: TypeId, depth: u32) -> Type {
-        let Some(btf) = &self.btf else { return Type::Void };
+        let Some(btf) = self.btf() else { return Type::Void };
         let Some(ty) = btf.resolve(id) else { return Type::Void };
         if depth > 16 {
             return Type::Void;

@@ -57,7 +57,7 @@ pub(crate) struct Front {
 
 pub(crate) fn parse(map: &SourceMap, file: FileId, target: &Target) -> (Script, Vec<Diagnostic>) {
     let mut predefined = vec!["BPFTRACE".to_string()];
-    if target.btf.is_some() {
+    if target.btf.exists() {
         predefined.push("BPFTRACE_HAVE_BTF".to_string());
     }
     let options = ParseOptions { predefined, ..ParseOptions::default() };

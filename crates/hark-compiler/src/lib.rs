@@ -10,6 +10,7 @@ pub mod builtins;
 mod ctypes;
 mod driver;
 mod dump;
+mod kernel_types;
 mod lower;
 pub mod probes;
 mod sema;
@@ -20,4 +21,5 @@ mod types;
 
 pub use driver::{Compilation, compile};
 pub use dump::{Stage, asm, dump};
+pub use kernel_types::KernelTypes;
 pub use target::{Options, Target};

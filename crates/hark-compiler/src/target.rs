@@ -1,7 +1,7 @@
 //! The machine that a script is compiled for, as a value: nothing else of the host enters compilation.
 
+use crate::kernel_types::KernelTypes;
 use bpf_facts::KernelProfile;
-use hark_btf::Btf;
 use hark_object::Catalog;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ pub struct Target {
     /// The kernel.
     pub profile: KernelProfile,
     /// Its types.
-    pub btf: Option<Arc<Btf>>,
+    pub btf: KernelTypes,
     /// Its probes, and the binaries on its disk.
     pub catalog: Arc<dyn Catalog>,
     /// Number of possible CPUs.

@@ -173,7 +173,7 @@ impl ProbeKind for RawTracepoint {
         if !is_pattern(event) {
             return Ok(vec![spec.clone()]);
         }
-        let Some(btf) = &target.btf else { return Ok(Vec::new()) };
+        let Some(btf) = target.btf.get() else { return Ok(Vec::new()) };
         let mut names: Vec<&str> = btf
             .types_of(Kind::Typedef)
             .filter_map(|t| t.name().strip_prefix(TYPEDEF_PREFIX))

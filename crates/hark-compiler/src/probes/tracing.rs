@@ -36,7 +36,7 @@ fn expand(spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogEr
     if !is_pattern(func) {
         return Ok(vec![spec.clone()]);
     }
-    let Some(btf) = &target.btf else { return Ok(Vec::new()) };
+    let Some(btf) = target.btf.get() else { return Ok(Vec::new()) };
     let traceable = target.catalog.kernel_functions()?;
     let mut all: Vec<ProbeSpec> = btf
         .types_of(Kind::Func)
