@@ -6,6 +6,7 @@
 
 pub mod case;
 pub mod golden;
+pub mod languages;
 pub mod pattern;
 pub mod run;
 pub mod value;

@@ -1,0 +1,55 @@
+//! `.s`: eBPF assembly in the kernel's dialect.
+
+use anyhow::{Result, bail};
+use bpf_facts::helper_by_name;
+use ebpf_asm::{Program, parse_with_helpers};
+use verifier_sim::{Options, ProgEnv, verify};
+
+use super::env;
+use crate::case::CaseFile;
+use crate::golden::{Finding, Stages};
+
+/// Assembly: what the assembler reads, and what the verifier says of it.
+pub(super) struct Assembly;
+
+impl Stages for Assembly {
+    fn keys(&self) -> &[&str] {
+        &["kernel", "prog", "maps"]
+    }
+
+    fn names(&self) -> &[&str] {
+        &["asm", "hex", "verify", "log"]
+    }
+
+    fn render(&self, case: &CaseFile, stage: &str) -> Result<String> {
+        let program =
+            match parse_with_helpers(&case.input_in_place(), &|name| Some(helper_by_name(name)?.id.0)) {
+                Ok(program) => program,
+                Err(error) => return Ok(format!("error at {error}\n")),
+            };
+        match stage {
+            "asm" => Ok(program.to_string()),
+            "hex" => hex(&program),
+            "verify" | "log" => {
+                let maps = env::maps(case)?;
+                let options = Options { log: stage == "log", ..Options::default() };
+                let prog = ProgEnv::new(env::prog_type(case)?, &maps);
+                let report = verify(&program, &prog, &env::profile(case)?, &options);
+                Ok(format!("{}{report}\n", report.log.as_deref().unwrap_or_default()))
+            }
+            other => bail!("no stage {other}"),
+        }
+    }
+
+    fn diagnostics(&self, _case: &CaseFile) -> Result<Option<Vec<Finding>>> {
+        Ok(None)
+    }
+}
+
+/// One slot a line, in the order of its bytes.
+fn hex(program: &Program) -> Result<String> {
+    let slots = ebpf_asm::encode(program, &|map| i32::try_from(map.0).unwrap_or(-1))?;
+    let line =
+        |slot: &[u8; 8]| slot.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ") + "\n";
+    Ok(slots.iter().map(line).collect())
+}
