@@ -1,0 +1,9 @@
+//! prog = "kprobe"
+r0 = 0
+again:
+r0 += 1
+if r0 < 100 goto again
+exit
+
+//= verify
+// accept
