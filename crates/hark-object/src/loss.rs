@@ -1,8 +1,9 @@
 //! What can get lost, and where programs count it.
 //!
-//! The map of role [`crate::MapRole::Losses`] is a per-CPU array of `u64`. It has one row per cause and program:
-//! row `program * Loss::ALL.len() + cause`, with `program` the index in [`crate::Object::programs`]. An object
-//! may also have rows for program 0 only, where all programs count together.
+//! The map of role [`crate::MapRole::Losses`] is an array of `u64` counters, per CPU or shared: either an entry for
+//! each or several in one value, in order. It has one row per cause and program: row
+//! `program * Loss::ALL.len() + cause`, with `program` the index in [`crate::Object::programs`]. An object may also
+//! have rows for program 0 only, where all programs count together.
 
 /// Why something is missing from what a run shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -31,7 +31,7 @@ pub enum MapRole {
     Events,
     /// Per-CPU memory of programs.
     Scratch,
-    /// `u64` counters of losses; per-CPU array. See [`crate::Loss`].
+    /// `u64` counters of losses. See [`crate::Loss`].
     Losses,
     /// Control events that found the ring buffer full: an array of one value, a `u64` for every event of the
     /// object. Programs add 1 to the word of a `clear`, `zero` or `print(@m)` without fields; of `exit` they set it

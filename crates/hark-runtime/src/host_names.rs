@@ -1,30 +1,24 @@
 //! Names as this machine knows them.
 
-use crate::names::{FilePlace, Names, Symbol};
+use crate::names::{FilePlace, Frame, Names};
 use bpf_syscall::clock;
 use bpf_syscall::host::Users;
-use hark_object::{Clock, glob};
+use hark_object::{Clock, Config, glob};
+use hark_symbols::{Symbolizer, Wishes};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-/// Turns addresses into names. Separate from the rest because it is by far the largest part.
-pub trait Symbolizer {
-    /// The kernel function that `addr` is in.
-    fn kernel(&self, addr: u64) -> Option<Rc<Symbol>>;
-    /// The function of process `pid` that `addr` is in.
-    fn user(&self, pid: u64, addr: u64) -> Option<Rc<Symbol>>;
-    /// The file of process `pid` that `addr` is in.
-    fn file_place(&self, pid: u64, addr: u64) -> Option<Rc<FilePlace>>;
-}
+use std::time::{Duration, Instant};
 
 /// This machine's names. Nothing is read before it is asked for; the offsets between clocks are those of the
 /// moment this is made.
 pub struct HostNames {
-    symbols: Box<dyn Symbolizer>,
+    symbols: Symbolizer,
+    kernel: RefCell<HashMap<u64, Option<Rc<Frame>>>>,
+    user: RefCell<UserFrames>,
     users: OnceCell<Users>,
     logins: RefCell<HashMap<u64, Option<Rc<str>>>>,
     hierarchies: OnceCell<Vec<Hierarchy>>,
@@ -42,14 +36,33 @@ struct Hierarchy {
     mount: PathBuf,
 }
 
+/// Frames of user addresses that were asked for lately. A process may become another program, and a number another
+/// process, so nothing is kept for long.
+struct UserFrames {
+    since: Instant,
+    known: HashMap<(u64, u64), Rc<[Frame]>>,
+}
+
+/// How long frames of user addresses are kept.
+const FRESH: Duration = Duration::from_millis(100);
+
 /// Directories of one hierarchy that are looked at before giving up.
 const MAX_CGROUPS: usize = 100_000;
 
 impl HostNames {
-    /// With `symbols` for addresses.
-    pub fn new(symbols: Box<dyn Symbolizer>) -> HostNames {
+    /// As a script's settings wish.
+    pub fn for_config(config: &Config) -> HostNames {
+        let lines = config.show_debug_info && config.use_blazesym;
+        // Rust names stay as they are in the binary, as scripts know them.
+        HostNames::new(Wishes { lines, demangle_cpp: config.cpp_demangle, demangle_rust: false })
+    }
+
+    /// With names of addresses as `wishes` says.
+    pub fn new(wishes: Wishes) -> HostNames {
         HostNames {
-            symbols,
+            symbols: Symbolizer::new(wishes),
+            kernel: RefCell::default(),
+            user: RefCell::new(UserFrames { since: Instant::now(), known: HashMap::new() }),
             users: OnceCell::new(),
             logins: RefCell::default(),
             hierarchies: OnceCell::new(),
@@ -75,16 +88,25 @@ impl HostNames {
 }
 
 impl Names for HostNames {
-    fn kernel(&self, addr: u64) -> Option<Rc<Symbol>> {
-        self.symbols.kernel(addr)
+    fn kernel(&self, addr: u64) -> Option<Rc<Frame>> {
+        let mut known = self.kernel.borrow_mut();
+        known.entry(addr).or_insert_with(|| self.symbols.kernel(addr).map(Rc::new)).clone()
     }
 
-    fn user(&self, pid: u64, addr: u64) -> Option<Rc<Symbol>> {
-        self.symbols.user(pid, addr)
+    fn user(&self, pid: u64, addr: u64) -> Rc<[Frame]> {
+        let mut frames = self.user.borrow_mut();
+        if frames.since.elapsed() > FRESH {
+            frames.known.clear();
+            frames.since = Instant::now();
+        }
+        let known = frames.known.entry((pid, addr)).or_insert_with(|| {
+            u32::try_from(pid).map_or_else(|_| [].into(), |pid| self.symbols.user(pid, addr).into())
+        });
+        known.clone()
     }
 
     fn file_place(&self, pid: u64, addr: u64) -> Option<Rc<FilePlace>> {
-        self.symbols.file_place(pid, addr)
+        self.symbols.file_place(u32::try_from(pid).ok()?, addr).map(Rc::new)
     }
 
     fn login(&self, uid: u64) -> Option<Rc<str>> {

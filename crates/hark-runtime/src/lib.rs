@@ -17,16 +17,14 @@ pub mod render;
 mod selftest;
 mod session;
 mod sink;
-mod symbolizer;
 mod value;
 
 pub use error::{AttachFailure, RunError};
-pub use host_names::{HostNames, Symbolizer};
+pub use host_names::HostNames;
 pub use load::{Maps, RunFacts, load_program};
 pub use maps::{Snapshot, clear, read, zero};
-pub use names::{FilePlace, Names, Symbol, format_time};
+pub use names::{FilePlace, Frame, Names, format_time};
 pub use output::{Output, OutputFormat, TextKind};
 pub use session::{Ended, Mode, Options, Setup, run};
 pub use sink::{Buffering, Sink};
-pub use symbolizer::HostSymbols;
 pub use value::{Members, Value, compare};

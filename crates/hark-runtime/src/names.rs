@@ -1,35 +1,17 @@
 //! What numbers are called: addresses, users, cgroups, moments. Asked only when something is printed.
 
 use hark_object::Clock;
+pub use hark_symbols::{FilePlace, Frame};
 use std::rc::Rc;
-
-/// A function around an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Symbol {
-    /// Its name, demangled if so wished.
-    pub name: String,
-    /// Bytes from its beginning to the address.
-    pub offset: u64,
-    /// The binary or kernel module it is in; empty for the kernel itself.
-    pub module: String,
-}
-
-/// Where a user address lies in its file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilePlace {
-    /// Build id in hexadecimal.
-    pub build_id: String,
-    /// Offset in the file.
-    pub offset: u64,
-}
 
 /// The host's names. Implementations keep what they found out.
 pub trait Names {
     /// The kernel function that `addr` is in.
-    fn kernel(&self, addr: u64) -> Option<Rc<Symbol>>;
+    fn kernel(&self, addr: u64) -> Option<Rc<Frame>>;
 
-    /// The function of process `pid` that `addr` is in.
-    fn user(&self, pid: u64, addr: u64) -> Option<Rc<Symbol>>;
+    /// The functions of process `pid` that `addr` is in: inlined ones first, the innermost of them foremost, last the
+    /// one that has the code. Empty if nothing is known.
+    fn user(&self, pid: u64, addr: u64) -> Rc<[Frame]>;
 
     /// The file of process `pid` that `addr` is in.
     fn file_place(&self, pid: u64, addr: u64) -> Option<Rc<FilePlace>>;
@@ -77,13 +59,26 @@ pub(crate) struct FixedNames;
 
 #[cfg(test)]
 impl Names for FixedNames {
-    fn kernel(&self, addr: u64) -> Option<Rc<Symbol>> {
+    fn kernel(&self, addr: u64) -> Option<Rc<Frame>> {
         let offset = addr.checked_sub(0xffff_ffff_8100_0000).filter(|offset| *offset < 0x1000)?;
-        Some(Rc::new(Symbol { name: "vfs_read".into(), offset, module: String::new() }))
+        let (name, module) = ("vfs_read".into(), String::new());
+        Some(Rc::new(Frame { name, offset, module, line: None, inlined: false }))
     }
-    fn user(&self, _pid: u64, addr: u64) -> Option<Rc<Symbol>> {
-        let offset = addr.checked_sub(0x7f00).filter(|offset| *offset < 0x100)?;
-        Some(Rc::new(Symbol { name: "read".into(), offset, module: "/lib/libc.so.6".into() }))
+    fn user(&self, _pid: u64, addr: u64) -> Rc<[Frame]> {
+        let frame = |name: &str, offset, line: Option<u32>, inlined| Frame {
+            name: name.into(),
+            offset,
+            module: "/lib/libc.so.6".into(),
+            line: line.map(|line| hark_symbols::SourceLine { file: "read.c".into(), line, column: None }),
+            inlined,
+        };
+        match addr.checked_sub(0x7f00) {
+            Some(offset @ 0..0x80) => [frame("read", offset, None, false)].into(),
+            Some(offset @ 0x80..0x100) => {
+                [frame("check", 0, Some(3), true), frame("read", offset, Some(9), false)].into()
+            }
+            _ => [].into(),
+        }
     }
     fn file_place(&self, _pid: u64, addr: u64) -> Option<Rc<FilePlace>> {
         let offset = addr.checked_sub(0x7f00).filter(|offset| *offset < 0x100)?;

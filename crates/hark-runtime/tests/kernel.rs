@@ -10,9 +10,7 @@ use hark_object::{
     Config, EmptyCatalog, EventDef, EventKind, Field, Format, Loss, MapDef, MapRole, MissingProbes, Object,
     ProbeDef, ProbeSpec, ProgramDef, RUN_INFO_SIZE, RunField, TextFormat, Ty, UserMap,
 };
-use hark_runtime::{
-    Buffering, HostNames, HostSymbols, Mode, Options, Output, OutputFormat, RunError, Setup, Sink, run,
-};
+use hark_runtime::{Buffering, HostNames, Mode, Options, Output, OutputFormat, RunError, Setup, Sink, run};
 
 /// The kernel, or why it is out of reach.
 fn kernel() -> Option<LinuxKernel> {
@@ -115,7 +113,7 @@ impl Script {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut sources = SourceMap::default();
         sources.add("stdin", "BEGIN { a; b }");
-        let names = HostNames::new(Box::new(HostSymbols::new()));
+        let names = HostNames::for_config(&Config::default());
         let profile = KernelProfile::named("6.1").expect("a profile");
         let ended = run(Setup {
             kernel,
@@ -396,7 +394,7 @@ fn a_reader_that_goes_away_is_told_from_other_failures() {
     script.printf("x\n", &[], 8);
     script.probe(ProbeSpec::Begin, &format!("{}{END}", send(0, &[])));
     let sources = SourceMap::default();
-    let names = HostNames::new(Box::new(HostSymbols::new()));
+    let names = HostNames::for_config(&Config::default());
     let profile = KernelProfile::named("6.1").expect("a profile");
     let result = run(Setup {
         kernel: &kernel,

@@ -1,6 +1,7 @@
 //! Stacks as text: a line end, then a line per frame.
 
 use super::{Context, decimal, text};
+use crate::names::Frame;
 use crate::value::word;
 use hark_object::StackMode;
 
@@ -9,48 +10,80 @@ pub(super) fn render(cx: &Context<'_>, pid: Option<u64>, mode: StackMode, frames
     out.push(b'\n');
     for frame in frames.chunks_exact(8) {
         let addr = word(frame, 0);
-        match mode {
-            StackMode::Raw => text::hex(out, "", addr),
-            StackMode::Bpftrace => {
-                out.extend_from_slice(b"        ");
-                symbol(cx, pid, addr, false, out);
-            }
-            StackMode::Perf => {
-                out.push(b'\t');
-                text::hex(out, "", addr);
-                out.push(b' ');
-                symbol(cx, pid, addr, true, out);
-            }
-            StackMode::BuildId => match pid.and_then(|pid| cx.names.file_place(pid, addr)) {
+        match (mode, pid) {
+            (StackMode::Raw, _) => raw(addr, out),
+            (StackMode::BuildId, pid) => match pid.and_then(|pid| cx.names.file_place(pid, addr)) {
                 Some(place) => {
                     out.extend_from_slice(place.build_id.as_bytes());
                     text::hex(out, " 0x", place.offset);
+                    out.push(b'\n');
                 }
-                None => text::hex(out, "", addr),
+                None => raw(addr, out),
             },
+            (StackMode::Bpftrace | StackMode::Perf, Some(pid)) => {
+                named(mode, true, addr, &cx.names.user(pid, addr), out);
+            }
+            (StackMode::Bpftrace | StackMode::Perf, None) => {
+                named(
+                    mode,
+                    false,
+                    addr,
+                    cx.names.kernel(addr).as_deref().map_or(&[], std::slice::from_ref),
+                    out,
+                );
+            }
+        }
+    }
+}
+
+fn raw(addr: u64, out: &mut Vec<u8>) {
+    text::hex(out, "", addr);
+    out.push(b'\n');
+}
+
+/// A line for each function that an address is in, inlined ones first; the bare address if none is known.
+fn named(mode: StackMode, user: bool, addr: u64, frames: &[Frame], out: &mut Vec<u8>) {
+    let perf = mode == StackMode::Perf;
+    let begin = |out: &mut Vec<u8>| {
+        if perf {
+            out.push(b'\t');
+            text::hex(out, "", addr);
+            out.push(b' ');
+        } else {
+            out.extend_from_slice(b"        ");
+        }
+    };
+    for frame in frames {
+        begin(out);
+        if frame.inlined && !perf {
+            out.extend_from_slice(b"[inlined] ");
+        }
+        out.extend_from_slice(frame.name.as_bytes());
+        if !frame.inlined {
+            out.push(b'+');
+            decimal(out, i128::from(frame.offset));
+        }
+        if let Some(line) = &frame.line {
+            out.extend(format!("@{}:{}", line.file.display(), line.line).bytes());
+        }
+        if perf && frame.inlined {
+            out.extend_from_slice(b" (inlined)");
+        } else if perf && user {
+            module(&frame.module, out);
+        }
+        out.push(b'\n');
+    }
+    if frames.is_empty() {
+        begin(out);
+        text::address(out, addr);
+        if perf && user {
+            module("", out);
         }
         out.push(b'\n');
     }
 }
 
-/// `name+offset`, or the address; with the binary for user addresses if wished.
-fn symbol(cx: &Context<'_>, pid: Option<u64>, addr: u64, with_module: bool, out: &mut Vec<u8>) {
-    let found = match pid {
-        Some(pid) => cx.names.user(pid, addr),
-        None => cx.names.kernel(addr),
-    };
-    match &found {
-        Some(symbol) => {
-            out.extend_from_slice(symbol.name.as_bytes());
-            out.push(b'+');
-            decimal(out, i128::from(symbol.offset));
-        }
-        None => text::address(out, addr),
-    }
-    if with_module && pid.is_some() {
-        let module = found.as_ref().map(|symbol| symbol.module.as_str()).filter(|module| !module.is_empty());
-        out.extend_from_slice(b" (");
-        out.extend_from_slice(module.unwrap_or("[unknown]").as_bytes());
-        out.push(b')');
-    }
+fn module(name: &str, out: &mut Vec<u8>) {
+    let name = if name.is_empty() { "[unknown]" } else { name };
+    out.extend(format!(" ({name})").bytes());
 }

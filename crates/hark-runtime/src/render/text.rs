@@ -48,7 +48,7 @@ pub fn value(cx: &Context<'_>, value: &Value<'_>, div: i64, out: &mut Vec<u8>) {
             Some(symbol) => out.extend_from_slice(symbol.name.as_bytes()),
             None => address(out, *addr),
         },
-        Value::Usym { addr, pid } => match cx.names.user(*pid, *addr) {
+        Value::Usym { addr, pid } => match cx.names.user(*pid, *addr).last() {
             Some(symbol) => out.extend_from_slice(symbol.name.as_bytes()),
             None => address(out, *addr),
         },
@@ -271,5 +271,16 @@ mod tests {
             assert_eq!(shown(&Ty::UStack { depth: 2, mode }, &bytes), expected);
         }
         assert_eq!(shown(&Ty::KStack { depth: 3, mode: StackMode::Raw }, &[0; 8]), "\n");
+        let inlined: Vec<u8> = [1, 42, 0x7f81].iter().flat_map(|n: &u64| n.to_le_bytes()).collect();
+        for (mode, expected) in [
+            (StackMode::Bpftrace, "\n        [inlined] check@read.c:3\n        read+129@read.c:9\n"),
+            (
+                StackMode::Perf,
+                "\n\t7f81 check@read.c:3 (inlined)\n\t7f81 read+129@read.c:9 (/lib/libc.so.6)\n",
+            ),
+            (StackMode::Raw, "\n7f81\n"),
+        ] {
+            assert_eq!(shown(&Ty::UStack { depth: 2, mode }, &inlined), expected);
+        }
     }
 }
