@@ -36,9 +36,9 @@ macro_rules! codes {
 
 codes! {
     SYNTAX = 101 "syntax" "The text is not what the grammar expects at this place. The message says what could stand there.";
-    TOO_DEEP = 102 "too-deep" "Expressions or blocks are nested deeper than 200 levels. No script that a person writes comes near; a generated one should use variables for parts.";
+    TOO_DEEP = 102 "too-deep" "Expressions or blocks are nested deeper than 200 levels (operators in a row count, too), or the script is longer than 1 MiB. No script that a person writes comes near; a generated one should use variables for parts.";
     BAD_LITERAL = 103 "bad-literal" "A number does not fit 64 bits, or a string holds an escape that does not exist. Escapes are \\n \\t \\r \\\" \\\\ \\NNN (octal) and \\xHH.";
-    PREPROCESSOR = 104 "preprocessor" "A line that begins with # is not one that hark understands. Supported are #include, #define of constants, #undef, #if defined, #ifdef, #ifndef, #else and #endif.";
+    PREPROCESSOR = 104 "preprocessor" "A line that begins with # is not one that hark understands. Supported are #include, #define of expressions with or without parameters, #undef, #if, #ifdef, #ifndef, #elif, #else, #endif, #error and #warning; # and ## in the text of a #define are not.";
     SECTION_ORDER = 105 "section-order" "A script is: preprocessor lines and C definitions, then config and imports, then probes, macros and functions. Something stands before what must come first.";
     UNKNOWN_FUNCTION = 201 "unknown-function" "There is no function of this name. `docs/reference.md` lists all.";
     UNKNOWN_BUILTIN = 202 "unknown-name" "There is no builtin, macro or constant of this name. Variables begin with $, maps with @.";

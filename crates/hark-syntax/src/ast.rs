@@ -193,7 +193,8 @@ pub struct Func {
 pub struct Block {
     /// Statements.
     pub stmts: Vec<Stmt>,
-    /// The value.
+    /// The value. An `if` or a block at the end is one only if it has a value whichever way it goes; the body of a
+    /// probe has one, too, if its last expression lacks the `;`.
     pub value: Option<Box<Expr>>,
     /// With its braces.
     pub span: Span,
@@ -280,7 +281,7 @@ pub enum StmtKind {
 pub struct Expr {
     /// What it is.
     pub kind: ExprKind,
-    /// Where.
+    /// Where, with the parentheses around it.
     pub span: Span,
 }
 
@@ -388,7 +389,8 @@ pub enum ExprKind {
 pub enum Arg {
     /// A value.
     Expr(Expr),
-    /// A type: `sizeof(struct x)`, `offsetof(struct x, a.b)`.
+    /// A type: `sizeof(struct x)`, `offsetof(struct x, a.b)`. A bare name is one only if it is `int32` and the like,
+    /// one of `u8` … `s64`, or ends in `_t`; another, `sizeof(foo)`, is an [`ExprKind::Ident`].
     Type(TypeExpr),
 }
 

@@ -12,6 +12,10 @@ const KEYWORDS: &[&str] = &[
     "while",
 ];
 
+/// Said where a predicate has become part of an attach point, as `/` can stand in both.
+pub(crate) const BLANK_BEFORE_PREDICATE: &str =
+    "a predicate is set off by a blank: `kprobe:vfs_read /pid == 42/ { … }`";
+
 /// How a rule is called in "expected …"; `None` for those that would only make the list longer.
 fn words(rule: Rule, entry: Rule) -> Option<&'static str> {
     Some(match rule {
@@ -189,6 +193,9 @@ fn hint(slice: &str, at: usize, rest: &str, expected: &[&str], entry: Rule) -> O
     let hint = match found {
         "=" if ["`)`", "`{`", "`]`", "the end of the predicate"].iter().any(|w| expected.contains(w)) => {
             "`=` assigns and is a statement; to compare, write `==`"
+        }
+        _ if entry == Rule::head_entry && before.rsplit(':').next().is_some_and(|run| run.contains('/')) => {
+            BLANK_BEFORE_PREDICATE
         }
         "" if entry == Rule::macro_entry && expected.contains(&"`(`") => {
             "a macro has parentheses even if it takes nothing: `macro f() { … }`"

@@ -1,7 +1,7 @@
 //! Cuts a text into items before the grammar sees it.
 //!
 //! An error then stays inside its item, a predicate ends where it must (its closing `/` is the one that a `{`
-//! follows), a missing `}` is found, and nesting is bounded before anything recurses. Works on preprocessed text:
+//! follows), and a missing `}` is found. Works on preprocessed text:
 //! there are no comments and every string is closed.
 
 use crate::MAX_DEPTH;
@@ -63,6 +63,9 @@ const PROBE_HELP: &str = "a probe is followed by what it does, as in `BEGIN { pr
 
 /// After so many blocks without end, the rest of the text is taken as one: looking for the next costs time.
 const MAX_UNCLOSED: u32 = 8;
+
+/// The longest predicate, in bytes: where one has no end, it is not looked for in all of the text.
+const MAX_PREDICATE: usize = 8 << 10;
 
 /// How far from the start of a line its first brace is looked for.
 const MAX_INDENT: usize = 256;
@@ -240,8 +243,9 @@ impl Cutter<'_> {
         let mut depth = 0u32;
         // A `/` before a `{`, but in parentheses: the end only if no other is found.
         let mut doubtful = None;
+        let limit = (open + MAX_PREDICATE).min(self.bytes.len());
         let mut found = loop {
-            let Some(&byte) = self.bytes.get(at) else { break Predicate::Open { brace: self.bytes.len() } };
+            let Some(&byte) = self.bytes[..limit].get(at) else { break Predicate::Open { brace: limit } };
             match byte {
                 b'"' => at = self.string_end(at),
                 b'(' | b'[' => {
@@ -259,9 +263,11 @@ impl Cutter<'_> {
                     doubtful.get_or_insert(at);
                     at += 1;
                 }
-                b'{' if depth == 0 => {
+                // A block in parentheses, or the body if they are not closed.
+                b'{' if depth > 0 => at = self.matching_brace(at, limit),
+                b'{' => {
                     // The body, unless what follows the block shows that it is part of an expression.
-                    let end = self.matching_brace(at);
+                    let end = self.matching_brace(at, limit);
                     let next = self.after_blanks(end);
                     let goes_on = self.bytes.get(next).is_some_and(|b| b"/+-*%&|^=!<>?.".contains(b))
                         || self.text[next.min(self.text.len())..].starts_with("else");
@@ -306,7 +312,6 @@ impl Cutter<'_> {
         // Open brackets with the indentation of their lines.
         let mut stack: Vec<(u8, usize, usize)> = Vec::new();
         let mut suspect = None;
-        let mut too_deep = None;
         let mut line = self.line_of(open);
         let mut at = open;
         while let Some(&byte) = self.bytes.get(at) {
@@ -318,9 +323,6 @@ impl Cutter<'_> {
                 b'\n' => line = self.line_of(at + 1),
                 b'{' | b'(' | b'[' => {
                     stack.push((byte, at, line.indent));
-                    if stack.len() as u32 > MAX_DEPTH && too_deep.is_none() {
-                        too_deep = Some(at);
-                    }
                 }
                 b'}' => {
                     while stack.last().is_some_and(|(b, ..)| *b != b'{') {
@@ -336,7 +338,6 @@ impl Cutter<'_> {
                     }
                     if stack.is_empty() {
                         self.pos = at + 1;
-                        self.report_depth(too_deep);
                         return true;
                     }
                 }
@@ -350,7 +351,6 @@ impl Cutter<'_> {
             }
             at += 1;
         }
-        self.report_depth(too_deep);
         let innermost = stack.iter().rev().find(|(b, ..)| *b == b'{').map(|(_, at, _)| *at);
         let blamed = suspect.or(innermost).unwrap_or(open);
         self.unclosed += 1;
@@ -372,12 +372,6 @@ impl Cutter<'_> {
         Line { indent, first: start + indent }
     }
 
-    fn report_depth(&mut self, at: Option<usize>) {
-        if let Some(at) = at {
-            self.diags.push(too_deep(self.span(at..at + 1)));
-        }
-    }
-
     /// The next line after `from` that looks as if an item began there.
     fn next_item_line(&self, from: usize) -> Option<usize> {
         let mut at = from;
@@ -395,11 +389,11 @@ impl Cutter<'_> {
         }
     }
 
-    /// One past the brace that closes the one at `open`, or the end.
-    fn matching_brace(&self, open: usize) -> usize {
+    /// One past the brace that closes the one at `open`, or `limit`.
+    fn matching_brace(&self, open: usize, limit: usize) -> usize {
         let mut depth = 0u32;
         let mut at = open;
-        while let Some(&byte) = self.bytes.get(at) {
+        while let Some(&byte) = self.bytes[..limit].get(at) {
             match byte {
                 b'"' => {
                     at = self.string_end(at);
@@ -416,7 +410,7 @@ impl Cutter<'_> {
             }
             at += 1;
         }
-        self.bytes.len()
+        limit
     }
 
     /// The next `{` outside of strings, or where the search is hopeless.

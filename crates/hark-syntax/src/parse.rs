@@ -4,7 +4,7 @@ use crate::ast::{CDef, Define, Expr, ExprKind, Item, Script};
 use crate::build::Builder;
 use crate::outline::{self, RawItem};
 use crate::preprocess::{self, Macros, Preprocessed};
-use hark_diag::{Code, Diagnostic, FileId, Span};
+use hark_diag::{Code, Diagnostic, FileId, Severity, Span};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -64,14 +64,20 @@ pub fn parse(file: FileId, text: &str, options: &ParseOptions) -> Parsed {
     finish(parsed)
 }
 
-/// Parses a C header: its types and constants. Prototypes, variables and functions are passed over.
+/// Parses a C header: its types and constants. Prototypes, variables and functions are passed over; what is not
+/// understood is a warning.
 pub fn parse_header(file: FileId, text: &str, options: &ParseOptions) -> Parsed {
     if let Some(refused) = too_long(file, text, MAX_HEADER, "header") {
         return refused;
     }
     let preprocessed = preprocess::preprocess(file, text, &options.predefined);
     let (items, diags) = outline::header(file, &preprocessed.clean);
-    finish(assemble(file, preprocessed, &items, diags, options.macro_calls))
+    let mut parsed = assemble(file, preprocessed, &items, diags, options.macro_calls);
+    // A header is written for a C compiler: what is not understood is passed over.
+    for diag in &mut parsed.diags {
+        diag.severity = Severity::Warning;
+    }
+    finish(parsed)
 }
 
 /// Parses a text that is one expression.
@@ -112,7 +118,7 @@ fn assemble(
     for item in items {
         match item.clone() {
             RawItem::Probe { head, predicate, body, end } => {
-                script.items.push(Item::Probe(builder.probe(head, predicate, body, end)));
+                script.items.extend(builder.probe(head, predicate, body, end).map(Item::Probe));
             }
             RawItem::Macro { head, body, end } => {
                 script.items.extend(builder.macro_item(head, body, end).map(Item::Macro));

@@ -481,16 +481,22 @@ fn is_name(text: &str) -> bool {
 
 /// Where a `/*` begins that the line does not close.
 fn open_comment(line: &str) -> Option<usize> {
+    let bytes = line.as_bytes();
+    let mut in_string = false;
     let mut at = 0;
-    while let Some(n) = line[at..].find("/*") {
-        let open = at + n;
-        if line[..open].contains("//") {
-            return None;
+    while at < bytes.len() {
+        let next = bytes.get(at + 1).copied();
+        match bytes[at] {
+            b'"' => in_string = !in_string,
+            b'\\' if in_string => at += 1,
+            b'/' if !in_string && next == Some(b'/') => return None,
+            b'/' if !in_string && next == Some(b'*') => match line[at + 2..].find("*/") {
+                Some(n) => at += 2 + n + 1,
+                None => return Some(at),
+            },
+            _ => {}
         }
-        match line[open + 2..].find("*/") {
-            Some(n) => at = open + 2 + n + 2,
-            None => return Some(open),
-        }
+        at += 1;
     }
     None
 }

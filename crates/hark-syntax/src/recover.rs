@@ -1,15 +1,15 @@
 //! Going on after an error: which part of a block is to be left out.
 
+use crate::MAX_DEPTH;
 use std::ops::Range;
 
 /// What a part that could not be parsed is overwritten with; the grammar takes a run of it as an expression.
 pub(crate) const MARK: u8 = 1;
 
-/// How deep brackets are nested in code.
-pub(crate) fn nesting(text: &str) -> u32 {
+/// Where brackets are nested deeper than [`MAX_DEPTH`], if anywhere.
+pub(crate) fn too_deep(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut depth = 0u32;
-    let mut deepest = 0;
     let mut at = 0;
     while at < bytes.len() {
         match bytes[at] {
@@ -19,14 +19,16 @@ pub(crate) fn nesting(text: &str) -> u32 {
             }
             b'(' | b'[' | b'{' => {
                 depth += 1;
-                deepest = deepest.max(depth);
+                if depth > MAX_DEPTH {
+                    return Some(at);
+                }
             }
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
         at += 1;
     }
-    deepest
+    None
 }
 
 fn string_end(bytes: &[u8], open: usize) -> usize {
@@ -196,6 +198,15 @@ mod tests {
 
     #[test]
     fn nesting_counts_all_brackets_outside_of_strings() {
-        assert_eq!(nesting("a[(b{c})] + \"(((\" + (d)"), 3);
+        let half = MAX_DEPTH as usize / 2;
+        let text = format!(
+            "\"(((\"{}{}{}{}",
+            "[(".repeat(half),
+            ")]".repeat(half),
+            "{".repeat(half),
+            "}".repeat(half)
+        );
+        assert_eq!(too_deep(&text), None);
+        assert_eq!(too_deep(&format!("{}{{", "[(".repeat(half))), Some(2 * half));
     }
 }

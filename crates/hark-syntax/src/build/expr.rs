@@ -366,7 +366,7 @@ impl Builder<'_> {
         }
         let text = substitute(&macro_def.text, &macro_def.params, &texts);
         // What grows without bound is not a program.
-        if text.len() > 1 << 14 || crate::recover::nesting(&text) > MAX_DEPTH {
+        if text.len() > 1 << 14 || crate::recover::too_deep(&text).is_some() {
             return self.deep(span);
         }
         let Ok(pairs) = Grammar::parse(Rule::expr_entry, &text) else {

@@ -10,24 +10,22 @@ use pest::iterators::Pair;
 use std::ops::Range;
 
 impl Builder<'_> {
-    /// A probe from its parts.
+    /// A probe from its parts; `None`, reported, if its head cannot be understood.
     pub(crate) fn probe(
         &self,
         head: Range<usize>,
         predicate: Option<Range<usize>>,
         body: Range<usize>,
         end: usize,
-    ) -> Probe {
+    ) -> Option<Probe> {
         let span = self.file_span(head.start..end);
-        let attach_points = self
-            .with_repairs(Rule::head_entry, head, |pairs| {
-                let points = inner(pairs)?.filter(|p| p.as_rule() == Rule::attach_point);
-                Some(points.map(|p| self.attach_point(p)).collect())
-            })
-            .unwrap_or_default();
+        let attach_points: Option<Vec<AttachPoint>> = self.with_repairs(Rule::head_entry, head, |pairs| {
+            let points = inner(pairs)?.filter(|p| p.as_rule() == Rule::attach_point);
+            Some(points.map(|p| self.attach_point(p)).collect())
+        });
         let predicate = predicate.map(|range| self.expr_in(range));
         let body = self.body_in(body.clone(), self.file_span(body.start.saturating_sub(1)..end));
-        Probe { attach_points, predicate, body, span }
+        Some(Probe { attach_points: attach_points?, predicate, body, span })
     }
 
     fn attach_point(&self, pair: Pair<'_, Rule>) -> AttachPoint {
@@ -44,6 +42,11 @@ impl Builder<'_> {
                 }
                 _ => {}
             }
+        }
+        if text.ends_with('/') {
+            let diag = Diagnostic::error(Code::SYNTAX, span, "an attach point cannot end with `/`")
+                .with_help(message::BLANK_BEFORE_PREDICATE);
+            self.report(diag);
         }
         AttachPoint { name, parts, text, span }
     }

@@ -14,7 +14,7 @@ pub(crate) use stmt::yields;
 
 use crate::ast::{Expr, ExprKind, Name};
 use crate::preprocess::{FunctionMacro, Macros};
-use crate::{MAX_DEPTH, message, outline, recover};
+use crate::{message, outline, recover};
 use hark_diag::{Code, Diagnostic, FileId, Span};
 use pest::Parser as _;
 use pest::iterators::{Pair, Pairs};
@@ -105,7 +105,7 @@ impl<'a> Builder<'a> {
     /// The expression that `text`, which stands at `offset` of the file, is; `None`, without a message, if it is
     /// not one.
     pub(crate) fn expr_or_nothing(&self, text: &str, offset: usize) -> Option<Expr> {
-        if recover::nesting(text) > MAX_DEPTH {
+        if recover::too_deep(text).is_some() {
             return None;
         }
         let pairs = Grammar::parse(Rule::expr_entry, text).ok()?;
@@ -135,9 +135,8 @@ impl<'a> Builder<'a> {
         let slice = &self.text[range.clone()];
         self.base.set(range.start);
         self.repaired.set(false);
-        if recover::nesting(slice) > MAX_DEPTH {
-            // Already reported by the outline where it is a block.
-            self.report_deep_once(self.file_span(range));
+        if let Some(at) = recover::too_deep(slice) {
+            self.report_deep_once(self.file_span(range.start + at..range.start + at + 1));
             return None;
         }
         let first = match Grammar::parse(rule, slice) {

@@ -271,6 +271,10 @@ impl<'a> Printer<'a> {
                 self.start_line();
                 self.out.push('/');
                 let doc = self.before_block(predicate, 0);
+                if doc.flat().starts_with('*') {
+                    // `/*` begins a comment.
+                    self.out.push(' ');
+                }
                 doc.write(&mut self.out, 1);
             }
             self.out.push('/');
@@ -576,7 +580,7 @@ impl<'a> Printer<'a> {
             self.head_here(expr.span.lo, then, |p, out| p.condition("if", " ", cond, out));
             self.block_content(then);
             let Some(els) = els else { return };
-            if self.has_trivia(then.span.hi - 1, els.span.lo) {
+            if self.has_trivia(then.span.hi.saturating_sub(1), els.span.lo) {
                 self.leading_if_sourced(els.span.lo);
                 self.line("else ");
             } else {
