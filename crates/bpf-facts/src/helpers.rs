@@ -196,6 +196,10 @@ pub struct HelperFlags {
     pub acquires: bool,
     /// The kernel allows it only for certain attach targets or hooks, listed in no header.
     pub by_target: bool,
+    /// Does nothing but give its result: may be left out if that is not used.
+    pub only_result: bool,
+    /// Writes every byte of its `Write` memory whatever happens (zeros if it fails), and does nothing else.
+    pub overwrites: bool,
     /// Keeps `R1`–`R5` beyond its arguments, and `R0` if it returns nothing (`bpf_fastcall`, since 6.12).
     pub fastcall: bool,
 }

@@ -218,15 +218,19 @@ const PLAIN: HelperFlags = HelperFlags {
     packet_mem: false,
     acquires: false,
     by_target: false,
+    only_result: false,
+    overwrites: false,
     fastcall: false,
 };
 const GPL: HelperFlags = HelperFlags { gpl_only: true, ..PLAIN };
 const SLEEPS: HelperFlags = HelperFlags { may_sleep: true, ..PLAIN };
 const CLOBBERS: HelperFlags = HelperFlags { clobbers_packet: true, ..PLAIN };
-const PURE: HelperFlags = HelperFlags { pure_per_run: true, ..PLAIN };
+const PURE: HelperFlags = HelperFlags { pure_per_run: true, only_result: true, ..PLAIN };
 const PACKET: HelperFlags = HelperFlags { packet_mem: true, ..PLAIN };
 const ACQUIRES: HelperFlags = HelperFlags { acquires: true, ..PLAIN };
 const TARGET: HelperFlags = HelperFlags { by_target: true, ..PLAIN };
+const TELLS: HelperFlags = HelperFlags { only_result: true, ..PLAIN };
+const FILLS: HelperFlags = HelperFlags { overwrites: true, ..PLAIN };
 const FASTCALL: HelperFlags = HelperFlags { fastcall: true, ..PLAIN };
 
 impl HelperFlags {
@@ -239,6 +243,8 @@ impl HelperFlags {
             packet_mem: self.packet_mem | more.packet_mem,
             acquires: self.acquires | more.acquires,
             by_target: self.by_target | more.by_target,
+            only_result: self.only_result | more.only_result,
+            overwrites: self.overwrites | more.overwrites,
             fastcall: self.fastcall | more.fastcall,
         }
     }
@@ -281,13 +287,13 @@ macro_rules! helpers {
 }
 
 helpers! {
-    1 MAP_LOOKUP_ELEM "map_lookup_elem" (ConstMapPtr, MapKey) -> Ret::MapValueOrNull; V(3, 19), EVERY, LOOKUP, PACKET;
+    1 MAP_LOOKUP_ELEM "map_lookup_elem" (ConstMapPtr, MapKey) -> Ret::MapValueOrNull; V(3, 19), EVERY, LOOKUP, PACKET.and(TELLS);
     2 MAP_UPDATE_ELEM "map_update_elem" (ConstMapPtr, MapKey, MapValue, Anything) -> Ret::Scalar; V(3, 19), EVERY, UPDATE, PACKET;
     3 MAP_DELETE_ELEM "map_delete_elem" (ConstMapPtr, MapKey) -> Ret::Scalar; V(3, 19), EVERY, UPDATE, PACKET;
-    4 PROBE_READ "probe_read" (Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(4, 1), TRACING_LIKE, &[], GPL;
-    5 KTIME_GET_NS "ktime_get_ns" () -> Ret::Scalar; V(4, 1), EVERY, &[], PLAIN;
+    4 PROBE_READ "probe_read" (Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(4, 1), TRACING_LIKE, &[], GPL.and(FILLS);
+    5 KTIME_GET_NS "ktime_get_ns" () -> Ret::Scalar; V(4, 1), EVERY, &[], TELLS;
     6 TRACE_PRINTK "trace_printk" (Mem(Read), Len) -> Ret::Scalar; V(4, 1), EVERY, &[], GPL;
-    7 GET_PRANDOM_U32 "get_prandom_u32" () -> Ret::Scalar; V(4, 1), EVERY, &[], PLAIN;
+    7 GET_PRANDOM_U32 "get_prandom_u32" () -> Ret::Scalar; V(4, 1), EVERY, &[], TELLS;
     8 GET_SMP_PROCESSOR_ID "get_smp_processor_id" () -> Ret::Scalar; V(4, 1), BASE, &[], PURE.and(FASTCALL);
     9 SKB_STORE_BYTES "skb_store_bytes" (Ctx, Anything, Mem(Read), Len, Anything) -> Ret::Scalar; V(4, 1), ProgSet::of(&[P::SchedCls, P::SchedAct, P::LwtXmit, P::SkSkb]), &[], CLOBBERS;
     10 L3_CSUM_REPLACE "l3_csum_replace" (Ctx, Anything, Anything, Anything, Anything) -> Ret::Scalar; V(4, 1), TC_LWT_XMIT, &[], CLOBBERS;
@@ -296,7 +302,7 @@ helpers! {
     13 CLONE_REDIRECT "clone_redirect" (Ctx, Anything, Anything) -> Ret::Scalar; V(4, 2), TC_LWT_XMIT, &[], CLOBBERS;
     14 GET_CURRENT_PID_TGID "get_current_pid_tgid" () -> Ret::Scalar; V(4, 2), BASE, &[], PURE;
     15 GET_CURRENT_UID_GID "get_current_uid_gid" () -> Ret::Scalar; V(4, 2), BASE, &[], PURE;
-    16 GET_CURRENT_COMM "get_current_comm" (Mem(Write), Len) -> Ret::Scalar; V(4, 2), BASE, &[], PLAIN;
+    16 GET_CURRENT_COMM "get_current_comm" (Mem(Write), Len) -> Ret::Scalar; V(4, 2), BASE, &[], FILLS;
     17 GET_CGROUP_CLASSID "get_cgroup_classid" () -> Ret::Scalar; V(4, 3), BASE, &[], PLAIN;
     18 SKB_VLAN_PUSH "skb_vlan_push" (Ctx, Anything, Anything) -> Ret::Scalar; V(4, 3), TC, &[], CLOBBERS;
     19 SKB_VLAN_POP "skb_vlan_pop" (Ctx) -> Ret::Scalar; V(4, 3), TC, &[], CLOBBERS;
@@ -392,20 +398,20 @@ helpers! {
     109 SEND_SIGNAL "send_signal" (Anything) -> Ret::Scalar; V(5, 3), BASE, &[], PLAIN;
     110 TCP_GEN_SYNCOOKIE "tcp_gen_syncookie" (SockCommonBtf, Mem(Read), Len, Mem(Read), Len) -> Ret::Scalar; V(5, 4), TC_XDP, &[], GPL.and(PACKET);
     111 SKB_OUTPUT "skb_output" (BtfPtr("sk_buff"), ConstMapPtr, Anything, Mem(Read), LenOrZero) -> Ret::Scalar; V(5, 5), BTF_TYPED, &[MapType::PerfEventArray], GPL;
-    112 PROBE_READ_USER "probe_read_user" (Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(5, 5), BASE, &[], GPL;
-    113 PROBE_READ_KERNEL "probe_read_kernel" (Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(5, 5), BASE, &[], GPL;
+    112 PROBE_READ_USER "probe_read_user" (Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(5, 5), BASE, &[], GPL.and(FILLS);
+    113 PROBE_READ_KERNEL "probe_read_kernel" (Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(5, 5), BASE, &[], GPL.and(FILLS);
     114 PROBE_READ_USER_STR "probe_read_user_str" (Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(5, 5), BASE, &[], GPL;
     115 PROBE_READ_KERNEL_STR "probe_read_kernel_str" (Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(5, 5), BASE, &[], GPL;
     116 TCP_SEND_ACK "tcp_send_ack" (BtfPtr("tcp_sock"), Anything) -> Ret::Scalar; V(5, 6), ProgSet::of(&[P::StructOps]), &[], PLAIN;
     117 SEND_SIGNAL_THREAD "send_signal_thread" (Anything) -> Ret::Scalar; V(5, 6), BASE, &[], PLAIN;
-    118 JIFFIES64 "jiffies64" () -> Ret::Scalar; V(5, 6), BASE, &[], PLAIN;
+    118 JIFFIES64 "jiffies64" () -> Ret::Scalar; V(5, 6), BASE, &[], TELLS;
     119 READ_BRANCH_RECORDS "read_branch_records" (Ctx, MemOrNull(ReadWrite), LenOrZero, Anything) -> Ret::Scalar; V(5, 7), ProgSet::of(&[P::PerfEvent]), &[], GPL;
     120 GET_NS_CURRENT_PID_TGID "get_ns_current_pid_tgid" (Anything, Anything, Mem(Write), Len) -> Ret::Scalar; V(5, 7), BASE, &[], PLAIN;
     121 XDP_OUTPUT "xdp_output" (BtfPtr("xdp_buff"), ConstMapPtr, Anything, Mem(Read), LenOrZero) -> Ret::Scalar; V(5, 7), BTF_TYPED, &[MapType::PerfEventArray], GPL;
     122 GET_NETNS_COOKIE "get_netns_cookie" (CtxOrNull) -> Ret::Scalar; V(5, 7), NETNS_COOKIE, &[], PLAIN;
     123 GET_CURRENT_ANCESTOR_CGROUP_ID "get_current_ancestor_cgroup_id" (Anything) -> Ret::Scalar; V(5, 7), BASE, &[], PURE;
     124 SK_ASSIGN "sk_assign" (Ctx, SockCommonBtf, Anything) -> Ret::Scalar; V(5, 7), ProgSet::of(&[P::SchedCls, P::SchedAct, P::SkLookup]), &[], PLAIN;
-    125 KTIME_GET_BOOT_NS "ktime_get_boot_ns" () -> Ret::Scalar; V(5, 8), EVERY, &[], PLAIN;
+    125 KTIME_GET_BOOT_NS "ktime_get_boot_ns" () -> Ret::Scalar; V(5, 8), EVERY, &[], TELLS;
     126 SEQ_PRINTF "seq_printf" (BtfPtr("seq_file"), Mem(Read), Len, MemOrNull(Read), LenOrZero) -> Ret::Scalar; V(5, 8), BTF_TYPED, &[], GPL;
     127 SEQ_WRITE "seq_write" (BtfPtr("seq_file"), Mem(Read), LenOrZero) -> Ret::Scalar; V(5, 8), BTF_TYPED, &[], GPL;
     128 SK_CGROUP_ID "sk_cgroup_id" (SockCommonBtf) -> Ret::Scalar; V(5, 8), ProgSet::of(&[P::CgroupSkb]), &[], PLAIN;
@@ -414,7 +420,7 @@ helpers! {
     131 RINGBUF_RESERVE "ringbuf_reserve" (ConstMapPtr, ConstAllocSize, Anything) -> Ret::AllocMemOrNull; V(5, 8), BASE, &[MapType::Ringbuf], ACQUIRES;
     132 RINGBUF_SUBMIT "ringbuf_submit" (AllocMem, Anything) -> Ret::Void; V(5, 8), BASE, &[], PLAIN;
     133 RINGBUF_DISCARD "ringbuf_discard" (AllocMem, Anything) -> Ret::Void; V(5, 8), BASE, &[], PLAIN;
-    134 RINGBUF_QUERY "ringbuf_query" (ConstMapPtr, Anything) -> Ret::Scalar; V(5, 8), BASE, &[MapType::Ringbuf], PLAIN;
+    134 RINGBUF_QUERY "ringbuf_query" (ConstMapPtr, Anything) -> Ret::Scalar; V(5, 8), BASE, &[MapType::Ringbuf], TELLS;
     135 CSUM_LEVEL "csum_level" (Ctx, Anything) -> Ret::Scalar; V(5, 8), TC_LWT_XMIT, &[], PLAIN;
     136 SKC_TO_TCP6_SOCK "skc_to_tcp6_sock" (SockCommonBtf) -> Ret::BtfPtrOrNull("tcp6_sock"); V(5, 9), SOCKET_CASTS, &[], PLAIN;
     137 SKC_TO_TCP_SOCK "skc_to_tcp_sock" (SockCommonBtf) -> Ret::BtfPtrOrNull("tcp_sock"); V(5, 9), SOCKET_CASTS, &[], PLAIN;
@@ -433,14 +439,14 @@ helpers! {
     150 SEQ_PRINTF_BTF "seq_printf_btf" (BtfPtr("seq_file"), Mem(Read), LenOrZero, Anything) -> Ret::Scalar; V(5, 10), BTF_TYPED, &[], GPL;
     151 SKB_CGROUP_CLASSID "skb_cgroup_classid" (Ctx) -> Ret::Scalar; V(5, 10), TC, &[], PLAIN;
     152 REDIRECT_NEIGH "redirect_neigh" (Anything, MemOrNull(Read), LenOrZero, Anything) -> Ret::Scalar; V(5, 10), TC, &[], PLAIN;
-    153 PER_CPU_PTR "per_cpu_ptr" (PercpuBtfPtr, Anything) -> Ret::PercpuMemOrNull; V(5, 10), BASE, &[], PLAIN;
-    154 THIS_CPU_PTR "this_cpu_ptr" (PercpuBtfPtr) -> Ret::PercpuMem; V(5, 10), BASE, &[], PLAIN;
+    153 PER_CPU_PTR "per_cpu_ptr" (PercpuBtfPtr, Anything) -> Ret::PercpuMemOrNull; V(5, 10), BASE, &[], TELLS;
+    154 THIS_CPU_PTR "this_cpu_ptr" (PercpuBtfPtr) -> Ret::PercpuMem; V(5, 10), BASE, &[], TELLS;
     155 REDIRECT_PEER "redirect_peer" (Anything, Anything) -> Ret::Scalar; V(5, 10), TC, &[], PLAIN;
     156 TASK_STORAGE_GET "task_storage_get" (ConstMapPtr, BtfPtrOrNull("task_struct"), MapValueOrNull, Anything) -> Ret::MapValueOrNull; V(5, 11), BASE, &[MapType::TaskStorage], PLAIN;
     157 TASK_STORAGE_DELETE "task_storage_delete" (ConstMapPtr, BtfPtrOrNull("task_struct")) -> Ret::Scalar; V(5, 11), BASE, &[MapType::TaskStorage], PLAIN;
     158 GET_CURRENT_TASK_BTF "get_current_task_btf" () -> Ret::TrustedBtfPtr("task_struct"); V(5, 11), BASE, &[], GPL.and(PURE);
     159 BPRM_OPTS_SET "bprm_opts_set" (BtfPtr("linux_binprm"), Anything) -> Ret::Scalar; V(5, 11), ProgSet::of(&[P::Lsm]), &[], PLAIN;
-    160 KTIME_GET_COARSE_NS "ktime_get_coarse_ns" () -> Ret::Scalar; V(5, 11), SOCKET_LEVEL, &[], PLAIN;
+    160 KTIME_GET_COARSE_NS "ktime_get_coarse_ns" () -> Ret::Scalar; V(5, 11), SOCKET_LEVEL, &[], TELLS;
     161 IMA_INODE_HASH "ima_inode_hash" (BtfPtr("inode"), Mem(Write), Len) -> Ret::Scalar; V(5, 11), ProgSet::of(&[P::Lsm]), &[], SLEEPS.and(TARGET);
     162 SOCK_FROM_FILE "sock_from_file" (BtfPtr("file")) -> Ret::BtfPtrOrNull("socket"); V(5, 11), BTF_TYPED, &[], PLAIN;
     163 CHECK_MTU "check_mtu" (Ctx, Anything, FixedMem(ReadWrite, 4), Anything, Anything) -> Ret::Scalar; V(5, 12), TC_XDP, &[], GPL;
@@ -462,7 +468,7 @@ helpers! {
     179 KALLSYMS_LOOKUP_NAME "kallsyms_lookup_name" (Mem(Read), LenOrZero, Anything, IntPtr(8)) -> Ret::Scalar; V(5, 16), ProgSet::of(&[P::Syscall]), &[], PLAIN;
     180 FIND_VMA "find_vma" (BtfPtr("task_struct"), Anything, Func, StackOrNull, Anything) -> Ret::Scalar; V(5, 17), BASE, &[], PLAIN;
     181 LOOP "loop" (Scalar, Func, StackOrNull, Anything) -> Ret::Scalar; V(5, 17), BASE, &[], PLAIN;
-    182 STRNCMP "strncmp" (Mem(Read), Len, ConstStr) -> Ret::Scalar; V(5, 17), BASE, &[], PLAIN;
+    182 STRNCMP "strncmp" (Mem(Read), Len, ConstStr) -> Ret::Scalar; V(5, 17), BASE, &[], TELLS;
     183 GET_FUNC_ARG "get_func_arg" (Ctx, Anything, IntPtr(8)) -> Ret::Scalar; V(5, 17), BTF_TYPED, &[], PLAIN;
     184 GET_FUNC_RET "get_func_ret" (Ctx, IntPtr(8)) -> Ret::Scalar; V(5, 17), BTF_TYPED, &[], PLAIN;
     185 GET_FUNC_ARG_CNT "get_func_arg_cnt" (Ctx) -> Ret::Scalar; V(5, 17), BTF_TYPED, &[], PURE;
@@ -475,7 +481,7 @@ helpers! {
     192 SKB_SET_TSTAMP "skb_set_tstamp" (Ctx, Anything, Anything) -> Ret::Scalar; V(5, 18), TC, &[], PLAIN;
     193 IMA_FILE_HASH "ima_file_hash" (BtfPtr("file"), Mem(Write), Len) -> Ret::Scalar; V(5, 18), ProgSet::of(&[P::Lsm]), &[], SLEEPS.and(TARGET);
     194 KPTR_XCHG "kptr_xchg" (KptrDest, KptrRelease) -> Ret::KptrOrNull; V(5, 19), BASE, &[], ACQUIRES;
-    195 MAP_LOOKUP_PERCPU_ELEM "map_lookup_percpu_elem" (ConstMapPtr, MapKey, Anything) -> Ret::MapValueOrNull; V(5, 19), BASE, PERCPU, PACKET;
+    195 MAP_LOOKUP_PERCPU_ELEM "map_lookup_percpu_elem" (ConstMapPtr, MapKey, Anything) -> Ret::MapValueOrNull; V(5, 19), BASE, PERCPU, PACKET.and(TELLS);
     196 SKC_TO_MPTCP_SOCK "skc_to_mptcp_sock" (SockCommon) -> Ret::BtfPtrOrNull("mptcp_sock"); V(5, 19), SOCKET_CASTS, &[], PLAIN;
     197 DYNPTR_FROM_MEM "dynptr_from_mem" (Mem(Write), LenOrZero, Anything, Dynptr(DynptrArg::NewLocal)) -> Ret::Scalar; V(5, 19), BASE, &[], PLAIN;
     198 RINGBUF_RESERVE_DYNPTR "ringbuf_reserve_dynptr" (ConstMapPtr, Anything, Anything, Dynptr(DynptrArg::NewRingbuf)) -> Ret::Scalar; V(5, 19), BASE, &[MapType::Ringbuf], PLAIN;
@@ -488,7 +494,7 @@ helpers! {
     205 TCP_RAW_GEN_SYNCOOKIE_IPV6 "tcp_raw_gen_syncookie_ipv6" (FixedMem(Read, 40), Mem(Read), LenOrZero) -> Ret::Scalar; V(6, 0), TC_XDP, &[], GPL.and(PACKET);
     206 TCP_RAW_CHECK_SYNCOOKIE_IPV4 "tcp_raw_check_syncookie_ipv4" (FixedMem(Read, 20), FixedMem(Read, 20)) -> Ret::Scalar; V(6, 0), TC_XDP, &[], GPL.and(PACKET);
     207 TCP_RAW_CHECK_SYNCOOKIE_IPV6 "tcp_raw_check_syncookie_ipv6" (FixedMem(Read, 40), FixedMem(Read, 20)) -> Ret::Scalar; V(6, 0), TC_XDP, &[], GPL.and(PACKET);
-    208 KTIME_GET_TAI_NS "ktime_get_tai_ns" () -> Ret::Scalar; V(6, 1), BASE, &[], PLAIN;
+    208 KTIME_GET_TAI_NS "ktime_get_tai_ns" () -> Ret::Scalar; V(6, 1), BASE, &[], TELLS;
     209 USER_RINGBUF_DRAIN "user_ringbuf_drain" (ConstMapPtr, Func, StackOrNull, Anything) -> Ret::Scalar; V(6, 1), BASE, &[MapType::UserRingbuf], PLAIN;
     210 CGRP_STORAGE_GET "cgrp_storage_get" (ConstMapPtr, BtfPtrOrNull("cgroup"), MapValueOrNull, Anything) -> Ret::MapValueOrNull; V(6, 2), BASE, &[MapType::CgrpStorage], PLAIN;
     211 CGRP_STORAGE_DELETE "cgrp_storage_delete" (ConstMapPtr, BtfPtrOrNull("cgroup")) -> Ret::Scalar; V(6, 2), BASE, &[MapType::CgrpStorage], PLAIN;

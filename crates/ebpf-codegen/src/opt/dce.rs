@@ -34,22 +34,9 @@ pub(super) fn has_effect(data: &InstData) -> bool {
     }
 }
 
-/// Whether a call may be left out if its result is not used: it writes no memory, and only tells something.
+/// Whether a call may be left out if its result is not used.
 fn is_removable(id: bpf_facts::HelperId) -> bool {
-    use bpf_facts::HelperId as H;
-    bpf_facts::helper(id).is_some_and(|def| def.flags.pure_per_run)
-        || [
-            H::MAP_LOOKUP_ELEM,
-            H::MAP_LOOKUP_PERCPU_ELEM,
-            H::KTIME_GET_NS,
-            H::KTIME_GET_BOOT_NS,
-            H::KTIME_GET_TAI_NS,
-            H::KTIME_GET_COARSE_NS,
-            H::GET_PRANDOM_U32,
-            H::JIFFIES64,
-            H::GET_CURRENT_TASK,
-        ]
-        .contains(&id)
+    bpf_facts::helper(id).is_some_and(|def| def.flags.only_result)
 }
 
 fn run(f: &mut Function, _: &Plan<'_>) -> bool {

@@ -3,10 +3,16 @@
 mod branch_fold;
 mod const_fold;
 mod dce;
+mod dead_stores;
 mod fold;
 mod gvn;
+mod load_forward;
+mod memory;
 mod params;
+mod ranges;
 mod rewrite;
+mod sink;
+mod tail_merge;
 
 use crate::ir::Function;
 use crate::ir::validate::validate;
@@ -39,7 +45,19 @@ pub struct Pass {
 
 /// The passes in the order they run. Those from the first to [`LAST_REPEATED`] run again while they change
 /// something.
-pub static PASSES: &[Pass] = &[params::PASS, const_fold::PASS, branch_fold::PASS, gvn::PASS, dce::PASS];
+pub static PASSES: &[Pass] = &[
+    // One to a line.
+    params::PASS,
+    const_fold::PASS,
+    branch_fold::PASS,
+    gvn::PASS,
+    load_forward::PASS,
+    dead_stores::PASS,
+    ranges::PASS,
+    dce::PASS,
+    sink::PASS,
+    tail_merge::PASS,
+];
 
 /// The end of the group that is repeated.
 const LAST_REPEATED: &str = "dce";
@@ -52,6 +70,12 @@ pub static ORDER: &[(&str, &str, &str)] = &[
     ("simplify-params", "const-fold", "a parameter that is always the same value may be a constant"),
     ("const-fold", "branch-fold", "branches on constants are seen after the constants"),
     ("branch-fold", "gvn", "fewer blocks mean more dominance"),
+    ("gvn", "load-forward", "equal addresses are one value"),
+    ("load-forward", "dead-stores", "a store is dead once its loads are gone"),
+    ("load-forward", "ranges", "what is loaded again is known better as what was stored"),
+    ("dce", "sink", "dead users would keep values up"),
+    ("gvn", "sink", "equal computations in several branches are shared above them first"),
+    ("branch-fold", "tail-merge", "blocks must have their last form to be alike"),
     ("gvn", "dce", "what was found equal is left unused"),
 ];
 
