@@ -84,16 +84,47 @@ fn links_between_documents_lead_somewhere() {
     assert!(broken.is_empty(), "links to files that do not exist:\n{}", broken.join("\n"));
 }
 
+/// Codes of which no golden case can be made, and why.
+const NO_GOLDEN: &[(&str, &str)] = &[
+    ("too-deep", "a script of several hundred brackets is no reading; hark-syntax tests it"),
+    ("unused", "no script draws it yet"),
+    ("no-such-probe", "found when probes are attached: see tests/run"),
+    ("too-many-probes", "found when probes are attached"),
+    ("too-large", "needs a script of thousands of lines"),
+    ("internal-error", "a defect, by definition"),
+    ("verifier-would-reject", "hark does not generate such code"),
+    ("kernel-rejects", "hark does not generate such code"),
+    ("cannot-load", "needs a kernel that refuses"),
+    ("cannot-attach", "needs a kernel that refuses"),
+    ("no-permission", "needs a kernel that refuses: see tests/run"),
+    ("run-time", "needs a kernel: see tests/run"),
+    ("bad-usage", "about the command line: see tests/run"),
+];
+
 #[test]
-fn every_code_is_explained() {
+fn every_code_is_explained_and_shown() {
     let text = read_to_string(root_dir().join("crates/hark-diag/src/codes.rs")).expect("the list of codes");
     let rows: Vec<&str> =
         text.lines().filter(|line| line.trim_end().ends_with("\";") && line.contains(" = ")).collect();
     assert!(rows.len() > 20, "the list of codes has another form than this test expects");
+    let mut missing = Vec::new();
     for row in rows {
-        let explanation = row.split('"').nth(3).unwrap_or_default();
+        let words: Vec<&str> = row.split('"').collect();
+        let (name, explanation) = (words[1], words[3]);
         assert!(explanation.len() > 30, "say in a full sentence what it means: {row}");
+        let case = tests_dir().join(format!("golden/diag/{name}.bt"));
+        match NO_GOLDEN.iter().find(|row| row.0 == name) {
+            None if case.exists() => {}
+            None => missing.push(name),
+            Some((_, reason)) => {
+                assert!(!case.exists(), "{name} has a golden case: take it off NO_GOLDEN ({reason})")
+            }
+        }
     }
+    assert!(
+        missing.is_empty(),
+        "show in tests/golden/diag/NAME.bt, or say in NO_GOLDEN why not: {missing:?}"
+    );
 }
 
 #[test]
