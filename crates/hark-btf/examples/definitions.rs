@@ -1,11 +1,16 @@
-//! Prints C definitions from a BTF file: `cargo run -p hark-btf --example definitions -- [struct|union|enum [NAME]]`.
+//! Prints C definitions: `cargo run -p hark-btf --example definitions -- [struct|union|enum [NAME]]`.
+//!
+//! The variable `HARK_BTF` names a file other than the running kernel's.
 
 use hark_btf::{Btf, Kind};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let start = std::time::Instant::now();
-    let bytes = std::fs::read("/sys/kernel/btf/vmlinux").expect("this kernel shows no BTF");
+    let bytes = {
+        let path = std::env::var_os("HARK_BTF").unwrap_or_else(|| "/sys/kernel/btf/vmlinux".into());
+        std::fs::read(path).expect("a BTF file")
+    };
     let read = start.elapsed();
     let btf = Btf::parse(bytes).expect("the kernel's BTF is sound");
     eprintln!("{btf:?}: read in {read:?}, parsed in {:?}", start.elapsed() - read);
