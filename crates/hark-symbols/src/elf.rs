@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use goblin::container::Ctx;
+use goblin::elf::compression_header::{CompressionHeader, ELFCOMPRESS_ZLIB};
 use goblin::elf::header::{EM_AARCH64, EM_X86_64, ET_DYN};
 use goblin::elf::program_header::{PF_X, PT_LOAD, ProgramHeader};
-use goblin::elf::section_header::{SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, SectionHeader};
+use goblin::elf::section_header::{SHF_COMPRESSED, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, SectionHeader};
 use goblin::elf::sym::{STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE, STT_OBJECT, Symtab};
 
 use crate::debug_file;
@@ -225,6 +226,19 @@ impl Elf {
     /// The bytes of a section; `None` if there is none of this name or it has none in the file.
     pub fn section(&self, name: &str) -> Option<&[u8]> {
         self.data_of(self.section_header(name)?)
+    }
+
+    /// The packed bytes and unpacked length of a section that is compressed; no bytes if it is not by zlib.
+    pub(crate) fn compressed_section(&self, name: &str) -> Option<(Option<&[u8]>, u64)> {
+        let section = self.section_header(name).filter(|s| s.sh_flags & u64::from(SHF_COMPRESSED) != 0)?;
+        let data = self.data_of(section)?;
+        let header = CompressionHeader::parse(data, 0, self.ctx).ok()?;
+        let packed = data.get(CompressionHeader::size(self.ctx)..)?;
+        Some(((header.ch_type == ELFCOMPRESS_ZLIB).then_some(packed), header.ch_size))
+    }
+
+    pub(crate) fn is_little_endian(&self) -> bool {
+        self.ctx.le.is_little()
     }
 
     /// The virtual address of a section.

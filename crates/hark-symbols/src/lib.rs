@@ -5,6 +5,7 @@
 //!  library.rs   libc, bash, /usr/lib/*.so → path    kallsyms.rs    kernel address → name+offset
 //!  elf.rs       path, symbol → file offset          proc_maps.rs   process address → file, offset
 //!  usdt.rs      path → static probes                symbolizer.rs  any address → name+offset, file:line
+//!  dwarf.rs     path, line → offsets; function → parameters
 //!  traceable.rs functions that kprobes may use      perf_map.rs    names of code made at run time
 //! ```
 //!
@@ -14,6 +15,7 @@
 
 pub mod debug_file;
 mod demangle;
+pub mod dwarf;
 mod elf;
 mod glob;
 mod kallsyms;
