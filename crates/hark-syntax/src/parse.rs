@@ -1,11 +1,10 @@
 //! The way from text to tree: preprocess, cut into items, parse each, check their order.
 
-use crate::ast::{CDef, Define, Expr, ExprKind, Item, Script};
+use crate::ast::{CDef, Define, Expr, ExprKind, Item, Name, Script};
 use crate::build::Builder;
 use crate::outline::{self, RawItem};
 use crate::preprocess::{self, Macros, Preprocessed};
 use hark_diag::{Code, Diagnostic, FileId, Severity, Span};
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The largest script that is read, in bytes. The largest that people write have some ten thousand.
@@ -22,17 +21,17 @@ const MAX_DIAGS: usize = 50;
 pub struct ParseOptions {
     /// Names that count as `#define`d, each `NAME` or `NAME=value`: `BPFTRACE_HAVE_BTF` where BTF exists.
     pub predefined: Vec<String>,
-    /// What happens to uses of `#define`s with parameters.
+    /// What happens to uses of `#define`s with parameters, and of those that stand for types.
     pub macro_calls: MacroCalls,
 }
 
-/// What happens to uses of `#define`s with parameters.
+/// What happens to uses of `#define`s with parameters, and of those that stand for types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MacroCalls {
     /// They are replaced by what they expand to.
     #[default]
     Expand,
-    /// They stay [`ExprKind::Call`], as the formatter wants them.
+    /// They stay what they look like, as the formatter wants them.
     Keep,
 }
 
@@ -105,16 +104,16 @@ fn assemble(
     outline_diags: Vec<Diagnostic>,
     macro_calls: MacroCalls,
 ) -> Parsed {
-    let Preprocessed { clean, shebang, includes, comments, directives, macros, mut diags } = preprocessed;
+    let Preprocessed { clean, shebang, includes, comments, directives, mut macros, mut diags } = preprocessed;
     diags.extend(outline_diags);
-    let (defines, opaque) = defines(file, &macros);
-    let none = BTreeMap::new();
-    let functions = match macro_calls {
-        MacroCalls::Expand => &macros.functions,
+    let defines = defines(file, &mut macros);
+    let none = Macros::default();
+    let used = match macro_calls {
+        MacroCalls::Expand => &macros,
         MacroCalls::Keep => &none,
     };
     let mut script = Script { shebang, includes, defines, comments, directives, ..Script::default() };
-    let builder = Builder::new(file, &clean, functions, &opaque);
+    let builder = Builder::new(file, &clean, &used.functions, &used.objects);
     for item in items {
         match item.clone() {
             RawItem::Probe { head, predicate, body, end } => {
@@ -136,27 +135,19 @@ fn assemble(
     Parsed { script, diags }
 }
 
-/// The `#define`s that are expressions, and where the others stand.
-fn defines(file: FileId, macros: &Macros) -> (Vec<Define>, BTreeMap<String, Span>) {
+/// The `#define`s that are expressions; they are marked as such.
+fn defines(file: FileId, macros: &mut Macros) -> Vec<Define> {
     let mut defines = Vec::new();
-    let mut opaque = BTreeMap::new();
-    for (name, object) in &macros.objects {
-        let span = object.span;
-        let value = object
-            .text
-            .as_ref()
-            .and_then(|t| Builder::plain(file, &t.text).expr_or_nothing(&t.text, t.offset));
-        match value {
-            Some(value) => {
-                defines.push(Define { name: crate::ast::Name { text: name.clone(), span }, value });
-            }
-            None => {
-                opaque.insert(name.clone(), span);
-            }
+    for (name, object) in &mut macros.objects {
+        let text = object.text.as_ref();
+        let value = text.and_then(|t| Builder::plain(file, &t.text).expr_or_nothing(&t.text, t.offset));
+        if let Some(value) = value {
+            object.is_expr = true;
+            defines.push(Define { name: Name { text: name.clone(), span: object.span }, value });
         }
     }
     defines.sort_by_key(|d| d.name.span.lo);
-    (defines, opaque)
+    defines
 }
 
 /// C definitions, then config and imports, then the rest.

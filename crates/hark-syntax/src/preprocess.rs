@@ -47,6 +47,8 @@ pub(crate) struct ObjectMacro {
     pub(crate) span: Span,
     /// What it stands for; `None` if for nothing.
     pub(crate) text: Option<MacroText>,
+    /// Whether the text is an expression, as far as has been looked.
+    pub(crate) is_expr: bool,
 }
 
 /// The text of a `#define`, comments and line continuations blanked out.
@@ -136,6 +138,11 @@ struct Scanner<'a> {
 
 impl Scanner<'_> {
     fn run(&mut self) {
+        // A byte order mark says nothing.
+        if self.text.starts_with('\u{feff}') {
+            self.blank(0..3);
+            self.pos = 3;
+        }
         if self.bytes.starts_with(b"#!") {
             let end = self.line_end(0);
             self.out.shebang = Some(self.text[..end].trim_end().to_string());
@@ -354,13 +361,6 @@ impl Scanner<'_> {
                 return self.complain(span, format!("`{wrong}` is not a parameter that hark understands"));
             }
             let text = text.trim().to_string();
-            if text.contains('#') {
-                // Kept as unknown: pasting makes names out of text, which scripts do not need.
-                return self.complain(
-                    span,
-                    format!("`{name}` uses # or ##, which hark's preprocessor does not have"),
-                );
-            }
             self.out.macros.functions.insert(name.to_string(), FunctionMacro { params, text, span });
             return;
         }
@@ -368,7 +368,7 @@ impl Scanner<'_> {
         let text = after.trim();
         let text = (!text.is_empty())
             .then(|| MacroText { text: text.to_string(), offset: offset + name_at + name_len + lead });
-        self.out.macros.objects.insert(name.to_string(), ObjectMacro { span, text });
+        self.out.macros.objects.insert(name.to_string(), ObjectMacro { span, text, is_expr: false });
     }
 
     fn include(&mut self, rest: &str, span: Span) {

@@ -291,13 +291,13 @@ impl Builder<'_> {
                 "true" => ExprKind::Bool(true),
                 "false" => ExprKind::Bool(false),
                 _ => {
-                    if let Some(defined) = self.opaque.get(text) {
+                    if let Some(defined) = self.objects.get(text).filter(|o| !o.is_expr) {
                         let diag = Diagnostic::error(
                             Code::PREPROCESSOR,
                             span,
                             format!("`{text}` is #defined as something that is not an expression"),
                         )
-                        .with_label(*defined, "defined here");
+                        .with_label(defined.span, "defined here");
                         self.report(diag);
                     }
                     ExprKind::Ident(text.to_string())
@@ -364,6 +364,14 @@ impl Builder<'_> {
             self.error(Code::PREPROCESSOR, span, format!("`{name}` expands without end"));
             return error;
         }
+        if macro_def.text.contains('#') {
+            let message = format!("`{name}` uses # or ##, which hark's preprocessor does not have");
+            self.report(
+                Diagnostic::error(Code::PREPROCESSOR, span, message)
+                    .with_label(macro_def.span, "defined here"),
+            );
+            return error;
+        }
         let text = substitute(&macro_def.text, &macro_def.params, &texts);
         // What grows without bound is not a program.
         if text.len() > 1 << 14 || crate::recover::too_deep(&text).is_some() {
@@ -379,23 +387,10 @@ impl Builder<'_> {
             self.report(diag);
             return error;
         };
-        let inner = Builder {
-            file: self.file,
-            text: &text,
-            functions: self.functions,
-            opaque: self.opaque,
-            fixed: Some(span),
-            expansions: self.expansions + 1,
-            expansion_budget: self.expansion_budget.clone(),
-            base: std::cell::Cell::new(0),
-            repaired: std::cell::Cell::new(self.repaired.get()),
-            budget: std::cell::Cell::new(0),
-            diags: std::cell::RefCell::default(),
-        };
+        let inner = self.for_expansion(&text, span);
         let Some(pair) = super::first_inner(pairs) else { return error };
         let expanded = inner.expr(pair, depth);
-        self.expansion_budget.set(inner.expansion_budget.get());
-        self.diags.borrow_mut().extend(inner.diags.into_inner());
+        self.end_expansion(&inner);
         expanded
     }
 }

@@ -23,7 +23,8 @@ impl Builder<'_> {
             let points = inner(pairs)?.filter(|p| p.as_rule() == Rule::attach_point);
             Some(points.map(|p| self.attach_point(p)).collect())
         });
-        let predicate = predicate.map(|range| self.expr_in(range));
+        // Behind a head that is wrong, a predicate often is none.
+        let predicate = attach_points.as_ref().and(predicate).map(|range| self.expr_in(range));
         let body = self.body_in(body.clone(), self.file_span(body.start.saturating_sub(1)..end));
         Some(Probe { attach_points: attach_points?, predicate, body, span })
     }

@@ -13,7 +13,7 @@ mod types;
 pub(crate) use stmt::yields;
 
 use crate::ast::{Expr, ExprKind, Name};
-use crate::preprocess::{FunctionMacro, Macros};
+use crate::preprocess::{FunctionMacro, Macros, ObjectMacro};
 use crate::{message, outline, recover};
 use hark_diag::{Code, Diagnostic, FileId, Span};
 use pest::Parser as _;
@@ -44,8 +44,8 @@ pub(crate) struct Builder<'a> {
     text: &'a str,
     /// Function-like macros to expand.
     functions: &'a BTreeMap<String, FunctionMacro>,
-    /// Object-like macros whose text is not an expression.
-    opaque: &'a BTreeMap<String, Span>,
+    /// Object-like macros, which may stand for types.
+    objects: &'a BTreeMap<String, ObjectMacro>,
     /// In an expansion every place is the place of the use.
     fixed: Option<Span>,
     /// How many expansions we are in.
@@ -66,12 +66,12 @@ pub(crate) struct Builder<'a> {
 struct Tall<T>(T, u32);
 
 static NO_FUNCTIONS: BTreeMap<String, FunctionMacro> = BTreeMap::new();
-static NO_OPAQUE: BTreeMap<String, Span> = BTreeMap::new();
+static NO_OBJECTS: BTreeMap<String, ObjectMacro> = BTreeMap::new();
 
 /// Parses a text that is nothing but an expression without macros; `None` if it is not one.
 pub(crate) fn bare_expr(text: &str) -> Option<Expr> {
     let macros = Macros::default();
-    let builder = Builder::new(FileId(0), text, &macros.functions, &NO_OPAQUE);
+    let builder = Builder::new(FileId(0), text, &macros.functions, &NO_OBJECTS);
     builder.expr_or_nothing(text, 0)
 }
 
@@ -80,13 +80,13 @@ impl<'a> Builder<'a> {
         file: FileId,
         text: &'a str,
         functions: &'a BTreeMap<String, FunctionMacro>,
-        opaque: &'a BTreeMap<String, Span>,
+        objects: &'a BTreeMap<String, ObjectMacro>,
     ) -> Self {
         Self {
             file,
             text,
             functions,
-            opaque,
+            objects,
             fixed: None,
             expansions: 0,
             expansion_budget: Cell::new(EXPANSION_BUDGET),
@@ -99,7 +99,7 @@ impl<'a> Builder<'a> {
 
     /// Without macros: for `#define`s themselves.
     pub(crate) fn plain(file: FileId, text: &'a str) -> Self {
-        Self::new(file, text, &NO_FUNCTIONS, &NO_OPAQUE)
+        Self::new(file, text, &NO_FUNCTIONS, &NO_OBJECTS)
     }
 
     /// The expression that `text`, which stands at `offset` of the file, is; `None`, without a message, if it is
@@ -174,6 +174,32 @@ impl<'a> Builder<'a> {
         let left = self.budget.get();
         self.budget.set(left.saturating_sub(bytes));
         left >= bytes
+    }
+
+    /// A builder for what a macro expands to: everything stands where the macro is used.
+    fn for_expansion<'b>(&self, text: &'b str, span: Span) -> Builder<'b>
+    where
+        'a: 'b,
+    {
+        Builder {
+            file: self.file,
+            text,
+            functions: self.functions,
+            objects: self.objects,
+            fixed: Some(span),
+            expansions: self.expansions + 1,
+            expansion_budget: self.expansion_budget.clone(),
+            base: Cell::new(0),
+            repaired: self.repaired.clone(),
+            budget: Cell::new(0),
+            diags: RefCell::default(),
+        }
+    }
+
+    /// Takes over what the builder of an expansion has to say.
+    fn end_expansion(&self, inner: &Builder<'_>) {
+        self.expansion_budget.set(inner.expansion_budget.get());
+        self.diags.borrow_mut().append(&mut inner.diags.borrow_mut());
     }
 
     // ------------------------------------------------------------------------------------------- places, messages

@@ -1,9 +1,10 @@
 //! Types.
 
-use super::{Builder, Rule, Tall};
-use crate::MAX_DEPTH;
+use super::{Builder, Grammar, MAX_EXPANSIONS, Rule, Tall};
 use crate::ast::{Arg, TypeExpr, TypeKind};
+use crate::{MAX_DEPTH, recover};
 use hark_diag::Span;
+use pest::Parser as _;
 use pest::iterators::Pair;
 
 impl Builder<'_> {
@@ -53,7 +54,12 @@ impl Builder<'_> {
         let rule = pair.as_rule();
         let mut height = 1;
         let kind = match rule {
-            Rule::ty_name | Rule::sure_name => TypeKind::Named(pair.as_str().to_string()),
+            Rule::ty_name | Rule::sure_name => {
+                if let Some(defined) = self.defined_type(pair.as_str(), span, depth) {
+                    return defined;
+                }
+                TypeKind::Named(pair.as_str().to_string())
+            }
             Rule::c_int => {
                 let words: Vec<&str> =
                     pair.into_inner().filter(|p| p.as_rule() == Rule::c_word).map(|p| p.as_str()).collect();
@@ -104,6 +110,21 @@ impl Builder<'_> {
             }
         };
         Tall(TypeExpr { kind, span }, height)
+    }
+}
+
+impl Builder<'_> {
+    /// The type that a `#define` stands for.
+    fn defined_type(&self, name: &str, span: Span, depth: u32) -> Option<Tall<TypeExpr>> {
+        let text = self.objects.get(name)?.text.as_ref()?.text.as_str();
+        if self.expansions >= MAX_EXPANSIONS || recover::too_deep(text).is_some() {
+            return None;
+        }
+        let pairs = Grammar::parse(Rule::type_entry, text).ok()?;
+        let inner = self.for_expansion(text, span);
+        let ty = inner.ty(super::first_inner(pairs)?, depth);
+        self.end_expansion(&inner);
+        Some(ty)
     }
 }
 

@@ -109,6 +109,22 @@ fn macros_with_parameters_expand_as_text() {
 }
 
 #[test]
+fn names_may_stand_for_types() {
+    let defined = tree(
+        "#define T struct task_struct\n#define L string[64]*\nBEGIN { $x = ((T *)arg0)->pid; let $y: L; }",
+    );
+    assert_eq!(defined, tree("BEGIN { $x = ((struct task_struct *)arg0)->pid; let $y: string[64]*; }"));
+}
+
+#[test]
+fn a_byte_order_mark_and_line_ends_of_other_systems_are_blanks() {
+    assert_eq!(
+        tree("\u{feff}#define A 1\r\n#if A\r\nBEGIN { }\r\n#endif\r\n"),
+        tree("#define A 1\nBEGIN { }")
+    );
+}
+
+#[test]
 fn a_name_may_be_defined_anew() {
     let text = "#define A 1\n#undef A\n#define A 2\n#define B\n#ifdef B\n#undef B\n#endif\n#ifndef B\nBEGIN {}\n#endif";
     expect![[r#"
