@@ -11,6 +11,7 @@ mod ctypes;
 mod driver;
 mod dump;
 mod kernel_types;
+pub mod list_probes;
 mod lower;
 pub mod probes;
 mod sema;

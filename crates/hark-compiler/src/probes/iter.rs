@@ -1,11 +1,12 @@
 //! `iter`: walks over all objects of a kind in the kernel.
 
 use super::{Ap, Context, ContextCx, ContextError, ProbeKind, bad};
+use crate::target::Target;
 use crate::types::{Space, Type};
 use bpf_facts::{AttachType, ProgType};
 use hark_btf::Kind;
 use hark_diag::{Code, Diagnostic, did_you_mean};
-use hark_object::{BtfTarget, ProbeSpec};
+use hark_object::{BtfTarget, CatalogError, ProbeSpec};
 
 /// What the functions that iterators attach to are called in BTF.
 const PREFIX: &str = "bpf_iter_";
@@ -34,6 +35,11 @@ impl ProbeKind for Iter {
             }
             _ => Err(bad(ap, self, "iter needs the kind of object")),
         }
+    }
+    fn list(&self, target: &Target) -> Result<Vec<String>, CatalogError> {
+        let Some(btf) = target.btf.get() else { return Ok(Vec::new()) };
+        let names = btf.types_of(Kind::Func).filter_map(|t| t.name().strip_prefix(PREFIX));
+        Ok(names.map(|name| format!("iter:{name}")).collect())
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {

@@ -24,6 +24,17 @@ fn full_name(kind: &str, spec: &ProbeSpec) -> String {
     }
 }
 
+fn list(kind: &str, target: &Target) -> Result<Vec<String>, CatalogError> {
+    let functions = target.catalog.kernel_functions()?;
+    Ok(functions
+        .iter()
+        .map(|f| match &f.module {
+            Some(module) => format!("{kind}:{module}:{}", f.name),
+            None => format!("{kind}:{}", f.name),
+        })
+        .collect())
+}
+
 /// The functions that a pattern stands for.
 fn expand(spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
     let ProbeSpec::Kprobe { module, func, offset, ret } = spec else { return Ok(vec![spec.clone()]) };
@@ -96,6 +107,9 @@ impl ProbeKind for Kprobe {
     fn expand(&self, spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
         expand(spec, target)
     }
+    fn list(&self, target: &Target) -> Result<Vec<String>, CatalogError> {
+        list("kprobe", target)
+    }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         full_name("kprobe", spec)
     }
@@ -125,6 +139,9 @@ impl ProbeKind for Kretprobe {
     }
     fn expand(&self, spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
         expand(spec, target)
+    }
+    fn list(&self, target: &Target) -> Result<Vec<String>, CatalogError> {
+        list("kretprobe", target)
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         full_name("kretprobe", spec)

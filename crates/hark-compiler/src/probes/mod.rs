@@ -51,6 +51,14 @@ pub trait ProbeKind: Sync {
         let _ = target;
         Ok(vec![spec.clone()])
     }
+    /// Full names of all probes of this kind that the host has, where that is a list.
+    ///
+    /// # Errors
+    /// If the host cannot tell.
+    fn list(&self, target: &Target) -> Result<Vec<String>, CatalogError> {
+        let _ = target;
+        Ok(Vec::new())
+    }
     /// The name of an attach point as `probe` shows it.
     fn full_name(&self, spec: &ProbeSpec) -> String;
     /// What the program sees. `args` tells whether the body looks at typed arguments.

@@ -1,9 +1,10 @@
 //! Probes on perf events that are no functions: clocks, counters, watched addresses.
 
 use super::{Ap, Context, ContextCx, ContextError, ProbeKind, bad, number};
+use crate::target::Target;
 use bpf_facts::ProgType;
 use hark_diag::Diagnostic;
-use hark_object::ProbeSpec;
+use hark_object::{CatalogError, ProbeSpec};
 
 fn context(kind: &'static str, name: String) -> Context {
     // struct bpf_perf_event_data begins with the registers.
@@ -206,6 +207,9 @@ impl ProbeKind for Software {
     fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
         perf_event(ap, self, SOFTWARE).map(|(event, count)| ProbeSpec::Software { event, count })
     }
+    fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
+        Ok(SOFTWARE.iter().map(|(name, _, _)| format!("software:{name}:")).collect())
+    }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {
             ProbeSpec::Software { event, count } => format!("software:{event}:{count}"),
@@ -235,6 +239,9 @@ impl ProbeKind for Hardware {
     }
     fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
         perf_event(ap, self, HARDWARE).map(|(event, count)| ProbeSpec::Hardware { event, count })
+    }
+    fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
+        Ok(HARDWARE.iter().map(|(name, _, _)| format!("hardware:{name}:")).collect())
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {

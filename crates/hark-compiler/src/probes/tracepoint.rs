@@ -46,6 +46,9 @@ impl ProbeKind for Tracepoint {
             .map(|(c, e)| ProbeSpec::Tracepoint { category: c.clone(), event: e.clone() })
             .collect())
     }
+    fn list(&self, target: &Target) -> Result<Vec<String>, CatalogError> {
+        Ok(target.catalog.tracepoints()?.iter().map(|(c, e)| format!("tracepoint:{c}:{e}")).collect())
+    }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {
             ProbeSpec::Tracepoint { category, event } => format!("tracepoint:{category}:{event}"),
@@ -182,6 +185,10 @@ impl ProbeKind for RawTracepoint {
         names.sort_unstable();
         names.dedup();
         Ok(names.into_iter().map(|e| ProbeSpec::RawTracepoint { event: e.to_string() }).collect())
+    }
+    fn list(&self, target: &Target) -> Result<Vec<String>, CatalogError> {
+        let all = ProbeSpec::RawTracepoint { event: "*".into() };
+        Ok(self.expand(&all, target)?.iter().map(|spec| self.full_name(spec)).collect())
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {

@@ -133,6 +133,10 @@ impl ProbeKind for Fentry {
     fn expand(&self, spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
         expand(spec, target)
     }
+    fn list(&self, target: &Target) -> Result<Vec<String>, CatalogError> {
+        let all = ProbeSpec::Fentry { module: None, func: "*".into(), exit: false };
+        Ok(expand(&all, target)?.iter().map(|spec| self.full_name(spec)).collect())
+    }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         full_name("fentry", spec)
     }
@@ -162,6 +166,10 @@ impl ProbeKind for Fexit {
     }
     fn expand(&self, spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
         expand(spec, target)
+    }
+    fn list(&self, target: &Target) -> Result<Vec<String>, CatalogError> {
+        let all = ProbeSpec::Fentry { module: None, func: "*".into(), exit: true };
+        Ok(expand(&all, target)?.iter().map(|spec| self.full_name(spec)).collect())
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         full_name("fexit", spec)

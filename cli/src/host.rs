@@ -1,0 +1,96 @@
+//! The machine hark runs on, and the script it is given, as the compiler wants them.
+
+use bpf_facts::{Arch, KernelProfile, V};
+use bpf_syscall::{cpus, host};
+use hark_btf::Btf;
+use hark_compiler::{KernelTypes, Options, Target};
+use hark_diag::{Diagnostic, FileId, SourceMap, Style, render};
+use hark_object::{Catalog, EmptyCatalog};
+use std::io::{IsTerminal, Read};
+use std::sync::Arc;
+
+/// Where the running kernel keeps its BTF.
+const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The running kernel with the given catalogue.
+pub(crate) fn target(catalog: Arc<dyn Catalog>) -> Target {
+    let version = host::uname().ok().and_then(|u| u.kernel()).unwrap_or(V(6, 1));
+    let path = std::env::var("BPFTRACE_BTF").unwrap_or_else(|_| VMLINUX_BTF.to_string());
+    Target {
+        profile: KernelProfile::of(version, Arch::X86_64),
+        btf: btf_file(path),
+        catalog,
+        n_cpus: cpus::possible().map_or(1, |cpus| cpus.len() as u32),
+        pid_namespace: host::pid_namespace().is_ok_and(|ns| !ns.is_initial()),
+    }
+}
+
+/// A named kernel: `6.1`, with the BTF of a file if given.
+pub(crate) fn named_target(kernel: &str, btf: Option<&str>) -> Option<Target> {
+    let profile = KernelProfile::named(kernel)?;
+    let btf = btf.map_or_else(KernelTypes::none, |path| btf_file(path.to_string()));
+    Some(Target { profile, btf, catalog: Arc::new(EmptyCatalog), n_cpus: 2, pid_namespace: false })
+}
+
+fn btf_file(path: String) -> KernelTypes {
+    let exists = std::path::Path::new(&path).exists();
+    KernelTypes::lazy(exists, move || Btf::parse(std::fs::read(&path).ok()?).ok())
+}
+
+/// Settings from the environment: `BPFTRACE_MAX_STRLEN=…`; `HARK_…` is the same and wins.
+pub(crate) fn settings() -> Vec<(String, String)> {
+    let keys = hark_object::CONFIG_KEYS;
+    let mut found = Vec::new();
+    for prefix in ["BPFTRACE_", "HARK_"] {
+        for key in keys {
+            let name = format!("{prefix}{}", key.name.to_ascii_uppercase());
+            if let Ok(value) = std::env::var(&name) {
+                found.push((name, value));
+            }
+        }
+    }
+    found
+}
+
+/// The script: of `-e`, of a file, or of standard input for `-`.
+pub(crate) fn read_script(program: Option<&str>, file: Option<&str>) -> Result<(SourceMap, FileId), String> {
+    let (name, text) = match (program, file) {
+        (Some(program), _) => ("stdin".to_string(), program.to_string()),
+        (None, Some("-")) => {
+            let mut text = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut text)
+                .map_err(|e| format!("cannot read standard input: {e}"))?;
+            ("stdin".to_string(), String::from_utf8_lossy(&text).into_owned())
+        }
+        (None, Some(path)) => {
+            let bytes = std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))?;
+            (path.to_string(), String::from_utf8_lossy(&bytes).into_owned())
+        }
+        (None, None) => return Err("a script is missing: a file, or a program with -e".to_string()),
+    };
+    let mut sources = SourceMap::default();
+    let id = sources.add(name, text);
+    Ok((sources, id))
+}
+
+/// How messages look on standard error.
+pub(crate) fn style() -> Style {
+    let wanted = std::env::var("BPFTRACE_COLOR").unwrap_or_default();
+    let colour = match wanted.as_str() {
+        "always" => true,
+        "never" => false,
+        _ => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    if colour { Style::Colour } else { Style::Plain }
+}
+
+/// Prints diagnostics to standard error.
+pub(crate) fn show(sources: &SourceMap, diags: &[Diagnostic]) {
+    eprint!("{}", render(sources, diags, style()));
+}
+
+/// The options that every compilation takes from the command line.
+pub(crate) fn options(positional: Vec<String>) -> Options {
+    Options { positional, config: settings(), ..Options::default() }
+}

@@ -1,0 +1,47 @@
+//! `hark -l`: which probes there are.
+
+use crate::{RunArgs, WRONG, host, usage};
+use hark_compiler::list_probes;
+use probe_attach::HostCatalog;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+pub(crate) fn run(args: &RunArgs) -> ExitCode {
+    let catalog = Arc::new(match args.pid {
+        Some(pid) => HostCatalog::for_process(pid),
+        None => HostCatalog::new(),
+    });
+    let target = host::target(catalog);
+    let given = args.list.clone().filter(|p| !p.is_empty()).or_else(|| args.words.first().cloned());
+    let script = match (&args.program, &given) {
+        (Some(program), _) => Some(host::read_script(Some(program), None)),
+        (None, Some(path)) if std::path::Path::new(path).is_file() => {
+            Some(host::read_script(None, Some(path)))
+        }
+        _ => None,
+    };
+    let found = match script {
+        Some(Err(message)) => return usage(&message),
+        Some(Ok((sources, id))) => {
+            match list_probes::of_script(&sources, id, &target, &host::options(Vec::new())) {
+                Ok(found) => found,
+                Err(diags) => {
+                    host::show(&sources, &diags);
+                    return ExitCode::from(WRONG);
+                }
+            }
+        }
+        None => match list_probes::matching(given.as_deref().unwrap_or("*"), &target, args.verbose) {
+            Ok(found) => found,
+            Err(message) => return usage(&message),
+        },
+    };
+    let mut out = std::io::stdout().lock();
+    for line in found {
+        if writeln!(out, "{line}").is_err() {
+            break;
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,139 @@
+//! `hark FILE`, `hark -e PROGRAM`: compile, load, attach, print until the end.
+
+use crate::{BufferMode, Format, REFUSED, RunArgs, WRONG, host, usage};
+use bpf_syscall::child::{Child, split_words};
+use bpf_syscall::wait::Process;
+use bpf_syscall::{LinuxKernel, probe};
+use hark_compiler::Options;
+use hark_diag::SourceMap;
+use hark_runtime::{Buffering, Ended, HostNames, HostSymbols, Output, OutputFormat, RunError, Setup, Sink};
+use probe_attach::HostCatalog;
+use std::fs::File;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Largest process id (`PID_MAX_LIMIT`, include/linux/threads.h).
+const PID_MAX: u32 = 4 << 20;
+
+/// What a harness sets to be told when everything is attached.
+const NOTIFY: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
+
+pub(crate) fn run(args: RunArgs) -> ExitCode {
+    let mut words = args.words.iter();
+    let file = if args.program.is_some() { None } else { words.next() };
+    let positional: Vec<String> = words.cloned().collect();
+    let (sources, id) = match host::read_script(args.program.as_deref(), file.map(String::as_str)) {
+        Ok(script) => script,
+        Err(message) => return usage(&message),
+    };
+    if args.pid.is_some_and(|pid| pid > PID_MAX || pid == 0) {
+        return usage("there is no such process id");
+    }
+    let catalog = Arc::new(match args.pid {
+        Some(pid) => HostCatalog::for_process(pid),
+        None => HostCatalog::new(),
+    });
+    let target = host::target(catalog.clone());
+    let options = Options {
+        allow_unsafe: args.allow_unsafe,
+        warn_failed_reads: args.failed_reads,
+        pid_filter: args.pid,
+        ..host::options(positional)
+    };
+    if let Some(stage) = &args.debug {
+        return crate::dump::print_stage(stage, &sources, id, &target, &options);
+    }
+    let compilation = match hark_compiler::compile(&sources, id, &target, &options) {
+        Ok(compilation) => compilation,
+        Err(diags) => {
+            host::show(&sources, &diags);
+            return ExitCode::from(WRONG);
+        }
+    };
+    if !args.no_warnings {
+        host::show(&sources, &compilation.warnings);
+    }
+    let kernel = match LinuxKernel::new() {
+        Ok(kernel) => kernel,
+        Err(e) => return fail(&sources, &RunError::System(e)),
+    };
+    let child = match args.cmd.as_deref().map(spawn).transpose() {
+        Ok(child) => child,
+        Err(message) => return usage(&message),
+    };
+    let process = match args.pid.map(Process::open).transpose() {
+        Ok(process) => process,
+        Err(e) => return fail(&sources, &RunError::System(e)),
+    };
+    let sink: Box<dyn Write> = match &args.output {
+        None => Box::new(std::io::stdout()),
+        Some(path) => match File::create(path) {
+            Ok(file) => Box::new(file),
+            Err(e) => return usage(&format!("cannot write {path}: {e}")),
+        },
+    };
+    let buffering = match args.buffering {
+        BufferMode::Line => Buffering::Line,
+        BufferMode::Full => Buffering::Full,
+        BufferMode::None => Buffering::None,
+    };
+    let output = Output {
+        sink: Sink::new(sink, buffering),
+        err: Box::new(std::io::stderr()),
+        format: match args.format {
+            Format::Text => OutputFormat::Text,
+            Format::Json => OutputFormat::Json,
+        },
+        sources: &sources,
+        style: host::style(),
+        warnings: !args.no_warnings,
+        errors: 0,
+    };
+    let names = HostNames::new(Box::new(HostSymbols::new()));
+    let confirm =
+        |feature| matches!(probe::ask(&kernel, feature, probe::BtfIds::default()), probe::Answer::Yes);
+    let setup = Setup {
+        kernel: &kernel,
+        profile: &target.profile,
+        confirm: &confirm,
+        object: &compilation.object,
+        catalog: &*catalog,
+        names: &names,
+        output,
+        options: hark_runtime::Options {
+            mode: args.mode(),
+            quiet: args.quiet,
+            verbose: args.verbose,
+            dry_run: args.dry_run,
+            notify: std::env::var_os(NOTIFY).map(|_| NOTIFY.to_string()),
+        },
+        child,
+        process,
+    };
+    match hark_runtime::run(setup) {
+        Ok(Ended { code, leftovers, .. }) => {
+            leftovers.close_in_background();
+            ExitCode::from(code as u8)
+        }
+        Err(e) if e.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(e) => {
+            if args.verbose
+                && let RunError::Rejected { log, .. } = &e
+            {
+                eprintln!("{log}");
+            }
+            fail(&sources, &e)
+        }
+    }
+}
+
+fn fail(sources: &SourceMap, e: &RunError) -> ExitCode {
+    host::show(sources, &[e.diagnostic()]);
+    ExitCode::from(REFUSED)
+}
+
+fn spawn(command: &str) -> Result<Child, String> {
+    let words = split_words(command).map_err(|e| format!("-c: {e}"))?;
+    Child::spawn_held(&words).map_err(|e| format!("-c {command}: {e}"))
+}

@@ -1,0 +1,150 @@
+//! `hark -l`: which probes there are, and what arguments they have.
+
+use crate::ctypes::CTypes;
+use crate::driver;
+use crate::probes::{ALL, Ap, ContextCx, ProbeKind, glob, kind_named};
+use crate::target::{Options, Target};
+use crate::types::Type;
+use hark_btf::Kind;
+use hark_diag::{Diagnostic, FileId, SourceMap, Span};
+use hark_object::ProbeSpec;
+
+/// The full names of all probes that match a pattern: `TYPE:…` with `*` and `?`, a bare word for any type, several
+/// with commas; `struct NAME` shows a definition. With `verbose`, arguments follow each name.
+///
+/// # Errors
+/// What stands in the way, in one sentence.
+pub fn matching(pattern: &str, target: &Target, verbose: bool) -> Result<Vec<String>, String> {
+    let mut lines = Vec::new();
+    for pattern in pattern.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        if let Some((kind, name)) = ["struct", "union", "enum"]
+            .iter()
+            .find_map(|k| Some((*k, pattern.strip_prefix(k)?.strip_prefix(' ')?)))
+        {
+            definitions(kind, name.trim(), target, verbose, &mut lines)?;
+            continue;
+        }
+        for (kind, name) in matching_one(pattern, target)? {
+            if verbose {
+                let arguments = arguments(kind, &name, target);
+                lines.push(name);
+                lines.extend(arguments.into_iter().map(|line| format!("    {line}")));
+            } else {
+                lines.push(name);
+            }
+        }
+    }
+    Ok(lines)
+}
+
+fn matching_one(pattern: &str, target: &Target) -> Result<Vec<(&'static dyn ProbeKind, String)>, String> {
+    let Some((kind_pattern, rest)) = pattern.split_once(':') else {
+        // A bare word is looked for in the names of all types.
+        let wanted = if pattern.contains(['*', '?']) { pattern.to_string() } else { format!("*{pattern}*") };
+        let mut found = Vec::new();
+        for kind in ALL {
+            // A type that cannot be listed here has nothing to show.
+            let names = kind.list(target).unwrap_or_default();
+            found.extend(names.into_iter().filter(|n| glob(&wanted, n)).map(|n| (*kind, n)));
+        }
+        return Ok(found);
+    };
+    let kinds: Vec<&'static dyn ProbeKind> = match kind_named(kind_pattern, Span::default()) {
+        Ok(kind) => vec![kind],
+        Err(diag) => {
+            let matching: Vec<_> = ALL.iter().copied().filter(|k| glob(kind_pattern, k.name())).collect();
+            if matching.is_empty() {
+                return Err(diag.message);
+            }
+            matching
+        }
+    };
+    let mut found = Vec::new();
+    for kind in kinds {
+        let names = if matches!(kind.name(), "uprobe" | "uretprobe" | "usdt") {
+            let rest = if rest.contains(':') { rest.to_string() } else { format!("{rest}:*") };
+            let ap = Ap { args: rest.split(':').collect(), span: Span::default() };
+            let spec = kind.parse(&ap).map_err(|d| d.message)?;
+            let specs = kind.expand(&spec, target).map_err(|e| e.message)?;
+            specs.iter().map(|s| kind.full_name(s)).collect()
+        } else {
+            let wanted = format!("{}:{rest}", kind.name());
+            let names = kind.list(target).map_err(|e| e.message)?;
+            names
+                .into_iter()
+                .filter(|n| glob(&wanted, n) || glob(&wanted, n.trim_end_matches(':')))
+                .collect::<Vec<_>>()
+        };
+        found.extend(names.into_iter().map(|n| (kind, n)));
+    }
+    Ok(found)
+}
+
+/// One line for each typed argument.
+fn arguments(kind: &dyn ProbeKind, name: &str, target: &Target) -> Vec<String> {
+    let parts: Vec<&str> = name.split(':').skip(1).collect();
+    let Ok(spec) = kind.parse(&Ap { args: parts, span: Span::default() }) else { return Vec::new() };
+    let types = CTypes::new(target.btf.clone());
+    let cx = ContextCx { types: &types, target, needs_args: true, span: Span::default() };
+    let Ok(context) = kind.context(&spec, &cx) else { return Vec::new() };
+    let mut lines = Vec::new();
+    if let Some(args) = &context.args {
+        lines.extend(args.fields.iter().map(|f| declaration(&f.ty, &f.name)));
+    }
+    if let (ProbeSpec::Fentry { .. }, Some(retval)) = (&spec, &context.retval) {
+        lines.push(declaration(&retval.ty, "retval"));
+    }
+    lines
+}
+
+/// A C declaration of an argument.
+fn declaration(ty: &Type, name: &str) -> String {
+    match ty {
+        Type::Str { cap } => format!("char {name}[{cap}]"),
+        Type::Array(elem, len) => format!("{elem} {name}[{len}]"),
+        Type::Ptr(to, _) => match &**to {
+            Type::Int { bytes: 1, signed: true } => format!("char * {name}"),
+            to => format!("{to} * {name}"),
+        },
+        other => format!("{other} {name}"),
+    }
+}
+
+fn definitions(
+    kind: &str,
+    name: &str,
+    target: &Target,
+    verbose: bool,
+    lines: &mut Vec<String>,
+) -> Result<(), String> {
+    let Some(btf) = target.btf.get() else { return Err("the kernel has no BTF to show types from".into()) };
+    let kinds: &[Kind] = match kind {
+        "struct" => &[Kind::Struct],
+        "union" => &[Kind::Union],
+        _ => &[Kind::Enum, Kind::Enum64],
+    };
+    for btf_kind in kinds {
+        for ty in btf.types_of(*btf_kind).filter(|t| !t.name().is_empty() && glob(name, t.name())) {
+            match btf.definition(ty.id()).filter(|_| verbose) {
+                Some(text) => lines.push(text),
+                None => lines.push(format!("{kind} {}", ty.name())),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The full names of the probes of a script.
+///
+/// # Errors
+/// What is wrong with the script.
+pub fn of_script(
+    map: &SourceMap,
+    file: FileId,
+    target: &Target,
+    options: &Options,
+) -> Result<Vec<String>, Vec<Diagnostic>> {
+    let (script, mut diags) = driver::parse(map, file, target);
+    let front = driver::analyze(&script, target, options, &mut diags)?;
+    Ok(front.script.units.iter().flat_map(|u| u.probes.iter().map(|(_, name, _)| name.clone())).collect())
+}
