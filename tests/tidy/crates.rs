@@ -40,7 +40,21 @@ const EDGES: &[(&str, &str, &[&str])] = &[
         "hark-runtime",
         &["hark-diag", "ebpf-asm", "bpf-facts", "hark-symbols", "hark-object", "bpf-syscall", "probe-attach"],
     ),
-    ("F4", "hark-cli", &["hark-diag", "bpf-facts", "bpf-syscall", "hark-compiler", "hark-runtime"]),
+    (
+        "F4",
+        "hark-cli",
+        &[
+            "hark-diag",
+            "ebpf-asm",
+            "bpf-facts",
+            "hark-btf",
+            "hark-object",
+            "bpf-syscall",
+            "hark-compiler",
+            "probe-attach",
+            "hark-runtime",
+        ],
+    ),
     (
         "F4",
         "hark-testkit",
