@@ -13,8 +13,8 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
         None => HostCatalog::new(),
     });
     let target = host::target(catalog);
-    let given = args.list.clone().filter(|p| !p.is_empty()).or_else(|| args.words.first().cloned());
-    let script = match (&args.program, &given) {
+    let given = args.words.first();
+    let script = match (&args.program, given) {
         (Some(program), _) => Some(host::read_script(Some(program), None)),
         (None, Some(path)) if std::path::Path::new(path).is_file() => {
             Some(host::read_script(None, Some(path)))
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
                 }
             }
         }
-        None => match list_probes::matching(given.as_deref().unwrap_or("*"), &target, args.verbose) {
+        None => match list_probes::matching(given.map_or("*", String::as_str), &target, args.verbose) {
             Ok(found) => found,
             Err(message) => return usage(&message),
         },

@@ -37,9 +37,9 @@ pub(crate) struct RunArgs {
     /// Run this program
     #[arg(short = 'e', value_name = "PROGRAM")]
     program: Option<String>,
-    /// List probes that match a pattern, or those of a script
-    #[arg(short = 'l', long = "list", value_name = "PATTERN", num_args = 0..=1, default_missing_value = "")]
-    list: Option<String>,
+    /// List the probes that match FILE taken as a pattern, or those of a script
+    #[arg(short = 'l', long)]
+    list: bool,
     /// Trace this process only; hark ends with it
     #[arg(short = 'p', long, value_name = "PID", conflicts_with = "cmd")]
     pid: Option<u32>,
@@ -143,7 +143,7 @@ fn main() -> ExitCode {
         Some(Command::Disasm(args)) => asm::disasm(&args),
         Some(Command::Asm(args)) => asm::asm(&args),
         Some(Command::Explain(args)) => explain::run(&args),
-        None if cli.run.list.is_some() => list::run(&cli.run),
+        None if cli.run.list => list::run(&cli.run),
         None => run::run(cli.run),
     }
 }

@@ -6,7 +6,7 @@ use bpf_syscall::wait::Process;
 use bpf_syscall::{LinuxKernel, probe};
 use hark_compiler::Options;
 use hark_diag::SourceMap;
-use hark_runtime::{Buffering, Ended, HostNames, HostSymbols, Output, OutputFormat, RunError, Setup, Sink};
+use hark_runtime::{Buffering, Ended, HostNames, Output, OutputFormat, RunError, Setup, Sink};
 use probe_attach::HostCatalog;
 use std::fs::File;
 use std::io::Write;
@@ -90,7 +90,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         warnings: !args.no_warnings,
         errors: 0,
     };
-    let names = HostNames::new(Box::new(HostSymbols::new()));
+    let names = HostNames::for_config(&compilation.object.config);
     let confirm =
         |feature| matches!(probe::ask(&kernel, feature, probe::BtfIds::default()), probe::Answer::Yes);
     let setup = Setup {

@@ -102,7 +102,7 @@ impl<'a> Checker<'a> {
         self.scopes = vec![FxHashMap::default()];
         self.loops = 0;
         let predicate = source.probe.predicate.as_ref().map(|e| self.condition(e));
-        let body = self.block(&source.probe.body);
+        let body = self.statements(&source.probe.body);
         let vars =
             self.vars[index].iter().map(|v| VarInfo { name: v.name.clone(), ty: v.ty.settled() }).collect();
         Unit { probes: source.probes.clone(), context: source.context.clone(), vars, predicate, body }

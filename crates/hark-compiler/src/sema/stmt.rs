@@ -13,20 +13,32 @@ impl Checker<'_> {
     /// A block in its own scope.
     pub(super) fn block(&mut self, block: &ast::Block) -> Block {
         self.push_scope();
-        let stmts = block.stmts.iter().filter_map(|s| self.stmt(s)).collect();
-        let value = block.value.as_ref().map(|e| Box::new(self.value(e)));
+        let mut stmts: Vec<Stmt> = block.stmts.iter().filter_map(|s| self.stmt(s)).collect();
+        let mut value = None;
+        if let Some(e) = &block.value {
+            let last = self.expr(e);
+            if last.ty == Type::Void {
+                // A call for its effect, its `;` left out.
+                stmts.push(Stmt { span: last.span, kind: StmtKind::Expr(last) });
+            } else {
+                value = Some(Box::new(self.use_value(last)));
+            }
+        }
         self.pop_scope();
         Block { stmts, value }
     }
 
-    /// A block whose value, if it has one, is dropped.
-    fn statements(&mut self, block: &ast::Block) -> Block {
-        let mut block = self.block(block);
-        if let Some(value) = block.value.take() {
-            let span = value.span;
-            block.stmts.push(Stmt { kind: StmtKind::Expr(discard(*value)), span });
+    /// A block that is not used as a value: the `;` of its last statement may be left out.
+    pub(super) fn statements(&mut self, block: &ast::Block) -> Block {
+        self.push_scope();
+        let mut stmts: Vec<Stmt> = block.stmts.iter().filter_map(|s| self.stmt(s)).collect();
+        if let Some(e) = &block.value
+            && let Some(kind) = self.expr_stmt(e)
+        {
+            stmts.push(Stmt { kind, span: e.span });
         }
-        block
+        self.pop_scope();
+        Block { stmts, value: None }
     }
 
     fn stmt(&mut self, stmt: &ast::Stmt) -> Option<Stmt> {
