@@ -62,7 +62,7 @@ impl DebugInfo {
     /// # Errors
     /// [`DebugError`]; `Missing` is the usual one.
     pub fn open(path: &Path) -> Result<DebugInfo, DebugError> {
-        let binary = Elf::open(path)?;
+        let binary = Elf::open_with_debug(path)?;
         let has_info = |elf: &Elf| elf.section(".debug_info").is_some();
         let separate = if has_info(&binary) {
             None

@@ -12,6 +12,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use blazesym::symbolize::source::{Elf as ElfSource, Source};
 use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer as Blazesym};
@@ -69,6 +70,10 @@ pub struct Wishes {
     pub demangle_rust: bool,
 }
 
+/// How old the knowledge of a process's mappings must be to be renewed for an unknown address. Stacks of code without
+/// frame pointers are full of numbers that are no addresses.
+const REREAD_AFTER: Duration = Duration::from_millis(10);
+
 /// Names addresses of this machine's kernel and processes.
 pub struct Symbolizer {
     wishes: Wishes,
@@ -82,6 +87,7 @@ pub struct Symbolizer {
 
 /// What is known of a process.
 struct Process {
+    read_at: Instant,
     /// Device and inode of its program: another after exec(2).
     program: Option<(u64, u64)>,
     maps: ProcMaps,
@@ -166,6 +172,9 @@ impl Symbolizer {
         let find = |p: &Rc<Process>| Some((p.clone(), p.maps.find(addr)?.clone()));
         let known = self.process(pid)?;
         find(&known).or_else(|| {
+            if known.read_at.elapsed() < REREAD_AFTER {
+                return None;
+            }
             let again = Rc::new(Process::read(pid)?);
             self.processes.borrow_mut().insert(pid, again.clone());
             find(&again)
@@ -270,7 +279,13 @@ impl Process {
     fn read(pid: u32) -> Option<Process> {
         let text = fs::read(format!("/proc/{pid}/maps")).ok()?;
         let maps = ProcMaps::parse(&String::from_utf8_lossy(&text));
-        Some(Process { program: program_of(pid), maps, vdso: OnceCell::new(), made_code: OnceCell::new() })
+        Some(Process {
+            read_at: Instant::now(),
+            program: program_of(pid),
+            maps,
+            vdso: OnceCell::new(),
+            made_code: OnceCell::new(),
+        })
     }
 
     /// The function of the vDSO, which is no file: the kernel maps the same into every process of one kind.
@@ -382,16 +397,20 @@ mod tests {
     fn remembers_the_dead() {
         let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("sleep");
         let pid = child.id();
-        // Until exec it is still a copy of this program.
+        // Until exec it is a copy of this program, and for a moment after it nothing.
         let own = fs::read_link("/proc/self/exe").expect("own program");
-        while fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == own) {
+        let is_code = |m: &Mapping| m.executable && m.path().is_some_and(|p| p != own);
+        let maps = || ProcMaps::parse(&fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default());
+        while fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == own)
+            || !maps().iter().any(is_code)
+        {
             std::thread::yield_now();
         }
         let symbolizer = Symbolizer::new(ALL);
         symbolizer.remember(pid);
         let maps = symbolizer.process(pid).expect("known").maps.clone();
         child.kill().and_then(|()| child.wait()).expect("killed");
-        let code = maps.iter().find(|m| m.executable && m.path().is_some()).expect("some code");
+        let code = maps.iter().find(|m| is_code(m)).expect("some code");
         let place = symbolizer.file_place(pid, code.range.start + 16).expect("its file is still there");
         assert_eq!(place.offset, code.offset + 16);
         assert!(place.build_id.len() >= 16, "{place:?}");

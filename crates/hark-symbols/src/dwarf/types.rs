@@ -118,26 +118,16 @@ pub enum DebugType {
 }
 
 impl DebugInfo {
-    /// The function of this symbol (its linkage name in C++ and Rust); `None` if it is not described.
+    /// The function that starts at this symbol, or else has its name (its linkage name in C++ and Rust); `None` if it
+    /// is not described. Aliases (`getaddrinfo` of `__GI_getaddrinfo`) are why the address comes first.
     pub fn function(&self, symbol: &str) -> Option<DebugFunction> {
         let dwarf = self.dwarf();
         let units: BTreeMap<usize, Unit<'_>> =
             self.units(&dwarf).filter_map(|unit| Some((unit.header.debug_info_offset()?.0, unit))).collect();
         let mut graph = Graph { dwarf: &dwarf, units: &units, ids: HashMap::new(), queue: Vec::new() };
-        let mut declared = None;
-        for unit in units.values() {
-            let mut entries = unit.entries();
-            while let Ok(Some(entry)) = entries.next_dfs() {
-                if entry.tag() != gimli::DW_TAG_subprogram || !graph.is_named(unit, entry, symbol) {
-                    continue;
-                }
-                if entry.has_attr(gimli::DW_AT_low_pc) || entry.has_attr(gimli::DW_AT_ranges) {
-                    return Some(graph.function(unit, entry.offset()));
-                }
-                declared = declared.or(Some((unit, entry.offset())));
-            }
-        }
-        declared.map(|(unit, at)| graph.function(unit, at))
+        let addr = self.binary.symbol(symbol).map(|s| s.addr);
+        let (unit, at) = addr.and_then(|addr| graph.starting_at(addr)).or_else(|| graph.named(symbol))?;
+        Some(graph.function(unit, at))
     }
 }
 
@@ -171,6 +161,43 @@ impl<'a, 'u> Graph<'a, 'u> {
             at = self.entry(self.target(at.0, next)?)?;
         }
         None
+    }
+
+    /// The function whose code starts at an address.
+    fn starting_at(&self, addr: u64) -> Option<(&'u Unit<'a>, UnitOffset)> {
+        for unit in self.units.values().filter(|unit| self.has_code_at(unit, addr)) {
+            let mut entries = unit.entries();
+            while let Ok(Some(entry)) = entries.next_dfs() {
+                let low = || self.dwarf.attr_address(unit, entry.attr_value(gimli::DW_AT_low_pc)?).ok()?;
+                if entry.tag() == gimli::DW_TAG_subprogram && low() == Some(addr) {
+                    return Some((unit, entry.offset()));
+                }
+            }
+        }
+        None
+    }
+
+    fn has_code_at(&self, unit: &Unit<'a>, addr: u64) -> bool {
+        let Ok(mut ranges) = self.dwarf.unit_ranges(unit) else { return false };
+        std::iter::from_fn(|| ranges.next().ok().flatten()).any(|r| r.begin <= addr && addr < r.end)
+    }
+
+    /// The function of a name; one that is only declared if there is no other.
+    fn named(&self, symbol: &str) -> Option<(&'u Unit<'a>, UnitOffset)> {
+        let mut declared = None;
+        for unit in self.units.values() {
+            let mut entries = unit.entries();
+            while let Ok(Some(entry)) = entries.next_dfs() {
+                if entry.tag() != gimli::DW_TAG_subprogram || !self.is_named(unit, entry, symbol) {
+                    continue;
+                }
+                if entry.has_attr(gimli::DW_AT_low_pc) || entry.has_attr(gimli::DW_AT_ranges) {
+                    return Some((unit, entry.offset()));
+                }
+                declared = declared.or(Some((unit, entry.offset())));
+            }
+        }
+        declared
     }
 
     fn name(&self, unit: &'u Unit<'a>, entry: &Entry<'a>, name: DwAt) -> Option<&'a str> {
