@@ -190,9 +190,13 @@ impl VerifierLog {
 
     /// The line that tells why: the last that is neither an instruction, a state, nor statistics.
     ///
-    /// The instruction is the one named by the last `N: (op) …` line before it.
+    /// Kernels from 7.x on add a report below it, which says the same in more words. The instruction is the one named
+    /// by the last `N: (op) …` line before the message.
     pub fn decisive(&self) -> Option<Decisive<'_>> {
-        let lines: Vec<&str> = self.lines().collect();
+        let mut lines: Vec<&str> = self.lines().collect();
+        if let Some(report) = lines.iter().position(|line| line.starts_with("Verification failed:")) {
+            lines.truncate(report);
+        }
         let at = lines.iter().rposition(|line| is_message(line))?;
         let insn = lines[..at].iter().rev().find_map(|line| insn_index(line));
         Some(Decisive { message: lines[at].trim(), insn })
@@ -243,6 +247,16 @@ mod tests {
                 .into(),
             truncated: false,
         };
+        assert_eq!(log.decisive(), Some(Decisive { message: "R2 !read_ok", insn: Some(1) }));
+        assert_eq!(log.processed(), Some(2));
+    }
+
+    #[test]
+    fn the_report_of_newer_kernels_is_not_the_message() {
+        let text = "0: (bf) r6 = r1\n1: (79) r0 = *(u64 *)(r2 +0)\nR2 !read_ok\n\n\
+                    Verification failed: Register Type Safety: Unreadable register\n\nReason:\n  R2 has never \
+                    been initialized\n\nSuggestion:\n  Initialize R2.\n\nprocessed 2 insns (limit 1000000)\n";
+        let log = VerifierLog { text: text.into(), truncated: false };
         assert_eq!(log.decisive(), Some(Decisive { message: "R2 !read_ok", insn: Some(1) }));
         assert_eq!(log.processed(), Some(2));
     }

@@ -177,7 +177,11 @@ pub(crate) struct Attacher<'a> {
 impl Attacher<'_> {
     /// Makes a link that needs no perf event.
     pub(crate) fn link(&self, point: &AttachPoint, link: &LinkCreate<'_>) -> Result<Link, AttachError> {
-        self.kernel.link_create(link).map(Link::of).map_err(|source| AttachError::kernel(&point.name, source))
+        let made =
+            self.kernel.link_create(link).map_err(|source| AttachError::kernel(&point.name, source))?;
+        // The kernel takes these apart after we are gone, by callbacks.
+        let quick = matches!(link, LinkCreate::RawTracepoint { .. } | LinkCreate::Iter { .. });
+        Ok(if quick { Link::quick(made) } else { Link::slow(made) })
     }
 
     /// Opens events and puts the program on each: by a link, or by the older ioctl where the kernel has no such links
@@ -232,16 +236,26 @@ pub(crate) fn open_everywhere(
     kind: &PerfKind,
     sampling: Sampling,
 ) -> Result<Link, AttachError> {
-    let targets: Vec<PerfTarget> = match cx.scope.pid {
-        Some(pid) => threads(pid).into_iter().map(PerfTarget::Task).collect(),
-        None => {
-            let online = cpus::online().map_err(|source| AttachError::kernel(&point.name, source))?;
-            online.into_iter().map(PerfTarget::Cpu).collect()
-        }
+    let event = |target, inherit| PerfEvent { kind: kind.clone(), target, sampling, inherit };
+    let Some(pid) = cx.scope.pid else {
+        let online = cpus::online().map_err(|source| AttachError::kernel(&point.name, source))?;
+        let events: Vec<_> = online.into_iter().map(|cpu| event(PerfTarget::Cpu(cpu), false)).collect();
+        return cx.perf(point, &events);
     };
-    let inherit = cx.scope.pid.is_some();
-    let event = |target| PerfEvent { kind: kind.clone(), target, sampling, inherit };
-    cx.perf(point, &targets.into_iter().map(event).collect::<Vec<_>>())
+    let mut link = Link::nothing();
+    let mut gone = None;
+    for thread in threads(pid) {
+        match cx.perf(point, &[event(PerfTarget::Task(thread), true)]) {
+            Ok(more) => link.append(more),
+            // It has ended since they were listed.
+            Err(error) if error.errno() == Some(Errno::ESRCH) => gone = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match gone {
+        Some(error) if link.is_nothing() => Err(error),
+        _ => Ok(link),
+    }
 }
 
 /// The threads of a process; itself alone if they cannot be listed.
@@ -270,7 +284,7 @@ pub(crate) fn divide(
     while let Some(points) = pending.pop() {
         let error = match create(points) {
             Ok(link) => {
-                results.push(Ok(Link::of(link)));
+                results.push(Ok(Link::slow(link)));
                 continue;
             }
             Err(error) => error,

@@ -2,15 +2,15 @@
 //!
 //! Everything lies in descriptors and nothing is pinned: however the process ends, the kernel detaches its programs.
 //!
-//! Leaving costs time that only the kernel can shorten. Taking a program off an event waits for one RCU grace period,
-//! outside of any lock, so that many can be waited for at once. Closing the event of a tracepoint or probe waits for
-//! another inside `event_mutex`, one event after the other (some 40 ms each); but no program is on it any more, so
-//! nobody needs to see the end of that.
+//! Leaving costs time that only the kernel can shorten. Taking a program off the event of a tracepoint or probe waits
+//! for an RCU grace period of some 40 ms; newer kernels do so outside of any lock, so that many can be waited for at
+//! once, those of 6.1 and 6.12 inside `bpf_event_mutex`, one after the other. Closing the event waits for another one
+//! inside `event_mutex`; but no program is on it any more, so nobody needs to see the end of that.
 
 use bpf_syscall::background::close_in_background;
 use bpf_syscall::{LinkFd, PerfFd};
 use std::os::fd::OwnedFd;
-use std::thread;
+use std::time::Duration;
 
 /// An attachment. Dropping it detaches the program and waits until that is done; for many at once, use
 /// [`detach_all`].
@@ -18,8 +18,15 @@ use std::thread;
 #[must_use = "dropping it detaches the program"]
 pub struct Link {
     // In the order in which they must be dropped.
-    links: Vec<LinkFd>,
+    links: Vec<BpfLink>,
     events: Vec<Event>,
+}
+
+#[derive(Debug)]
+struct BpfLink {
+    fd: LinkFd,
+    /// Closing it waits for a grace period.
+    slow: bool,
 }
 
 #[derive(Debug)]
@@ -37,78 +44,81 @@ impl Link {
         Link::default()
     }
 
-    pub(crate) fn of(link: LinkFd) -> Link {
-        Link { links: vec![link], events: Vec::new() }
+    /// Whose closing the kernel finishes later, by itself.
+    pub(crate) fn quick(fd: LinkFd) -> Link {
+        Link { links: vec![BpfLink { fd, slow: false }], events: Vec::new() }
     }
 
-    pub(crate) fn add_event(&mut self, fd: PerfFd, link: Option<LinkFd>, slow: bool) {
-        self.events.push(Event { fd, slow, holds_program: link.is_none() });
-        self.links.extend(link);
+    /// Whose closing waits for a grace period.
+    pub(crate) fn slow(fd: LinkFd) -> Link {
+        Link { links: vec![BpfLink { fd, slow: true }], events: Vec::new() }
+    }
+
+    pub(crate) fn add_event(&mut self, event: PerfFd, link: Option<LinkFd>, slow: bool) {
+        self.events.push(Event { fd: event, slow, holds_program: link.is_none() });
+        self.links.extend(link.map(|fd| BpfLink { fd, slow }));
+    }
+
+    pub(crate) fn append(&mut self, mut more: Link) {
+        self.links.append(&mut more.links);
+        self.events.append(&mut more.events);
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.links.is_empty() && self.events.is_empty()
     }
 
     /// The link, where the attachment is just one: what can be pinned or iterated.
     pub fn fd(&self) -> Option<&LinkFd> {
         match (&self.links[..], &self.events[..]) {
-            ([link], []) => Some(link),
+            ([link], []) => Some(&link.fd),
             _ => None,
         }
     }
 }
 
-/// Detaches all programs at once. When this returns, none of them runs any more, nor will.
-///
-/// What is left, and may take the kernel seconds, is returned: let it go in the background as the last thing before
-/// the process ends.
-pub fn detach_all(links: Vec<Link>) -> Leftovers {
-    let mut leftovers = Vec::new();
-    let mut detach: Vec<OwnedFd> = Vec::new();
-    let mut close = Vec::new();
-    for link in links {
-        detach.extend(link.links.into_iter().map(OwnedFd::from));
-        for event in link.events {
-            let fd = OwnedFd::from(event.fd);
-            match event {
-                Event { holds_program: true, slow: true, .. } => detach.push(fd),
-                Event { slow: true, .. } => leftovers.push(fd),
-                Event { slow: false, .. } => close.push(fd),
-            }
-        }
-    }
-    drop_together(detach);
-    drop(close);
-    Leftovers { events: leftovers }
-}
-
-/// Drops each in a thread of its own, so that the kernel's waits overlap.
-fn drop_together(fds: Vec<OwnedFd>) {
-    /// More threads bring nothing: the grace period is one for all that wait.
-    const THREADS: usize = 256;
-    const STACK: usize = 64 << 10;
-    if fds.len() < 2 {
-        return;
-    }
-    let mut shares: Vec<Vec<OwnedFd>> = (0..fds.len().min(THREADS)).map(|_| Vec::new()).collect();
-    let n = shares.len();
-    for (i, fd) in fds.into_iter().enumerate() {
-        shares[i % n].push(fd);
-    }
-    thread::scope(|scope| {
-        for share in shares {
-            // A share whose thread cannot be made is dropped with the closure, which closes it as well.
-            let _ = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, move || drop(share));
-        }
-    });
-}
-
-/// Events that no program is on any more. Dropping this closes them one by one, which takes some 40 ms each.
+/// What is left of attachments after [`detach_all`]: events that no program is on. Dropping it closes them one by one,
+/// which takes some 40 ms each.
 #[derive(Debug, Default)]
 #[must_use = "let it close in the background, or wait for it by dropping it"]
 pub struct Leftovers {
     events: Vec<OwnedFd>,
+    complete: bool,
+}
+
+/// Detaches all programs, as many at once as the kernel permits.
+///
+/// Waits until none of them runs any more, but no longer than `patience`: kernels that take programs off one by one
+/// go on doing so while we do not wait, even after our end. Close what is left in the background, as the last thing
+/// before the process ends.
+pub fn detach_all(links: Vec<Link>, patience: Duration) -> Leftovers {
+    let (mut detach, mut close, mut leave) = (Vec::new(), Vec::new(), Vec::new());
+    for link in links {
+        for link in link.links {
+            (if link.slow { &mut detach } else { &mut close }).push(OwnedFd::from(link.fd));
+        }
+        for event in link.events {
+            let to = match (event.slow, event.holds_program) {
+                (false, _) => &mut close,
+                (true, true) => &mut detach,
+                (true, false) => &mut leave,
+            };
+            to.push(OwnedFd::from(event.fd));
+        }
+    }
+    drop(close);
+    // Where no process can be made the descriptors are closed by the time this returns.
+    let complete = close_in_background(detach).map_or(true, |closing| closing.wait(patience));
+    Leftovers { events: leave, complete }
 }
 
 impl Leftovers {
-    /// How many there are.
+    /// Whether all programs are detached, as opposed to being detached by and by.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// How many events there are to close.
     pub fn len(&self) -> usize {
         self.events.len()
     }
@@ -118,13 +128,9 @@ impl Leftovers {
         self.events.is_empty()
     }
 
-    /// Takes what `other` holds as well.
-    pub fn append(&mut self, mut other: Leftovers) {
-        self.events.append(&mut other.events);
-    }
-
-    /// Closes them without waiting: see [`close_in_background`].
+    /// Closes them without waiting for it.
     pub fn close_in_background(self) {
-        close_in_background(self.events);
+        // If that is not possible, they have been closed here.
+        let _ = close_in_background(self.events);
     }
 }

@@ -9,15 +9,36 @@ use bpf_syscall::{
     Errno, Kernel, LinuxKernel, MapCreate, MapFd, ProgFd, ProgLoad, TraceFs, UpdateMode, host,
 };
 use probe_attach::{AttachPoint, Place, Program};
+use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// One test at a time: they share their functions and system calls, and a copy of this process that is made while one
+/// leaves its probes would hold those of the others.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The kernel, for one test.
+struct Session {
+    kernel: LinuxKernel,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for Session {
+    type Target = LinuxKernel;
+
+    fn deref(&self) -> &LinuxKernel {
+        &self.kernel
+    }
+}
+
 /// The kernel, if it lets us in.
-fn kernel() -> Option<LinuxKernel> {
+fn kernel() -> Option<Session> {
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let kernel = LinuxKernel::new().expect("sysfs");
     match kernel.map_create(&MapCreate::new("try", MapType::Array, 4, 8, 1)) {
-        Ok(_) => Some(kernel),
+        Ok(_) => Some(Session { kernel, _turn: turn }),
         Err(error) if error.errno == Errno::EPERM => {
             println!("skipped: {error}");
             None

@@ -9,9 +9,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Knows no links for perf events; everything else as it is.
-pub(crate) struct OldKernel(pub(crate) LinuxKernel);
+pub(crate) struct OldKernel<'a>(pub(crate) &'a LinuxKernel);
 
-impl Kernel for OldKernel {
+impl Kernel for OldKernel<'_> {
     fn link_create(&self, link: &LinkCreate<'_>) -> Result<LinkFd> {
         match link {
             LinkCreate::PerfEvent { prog, .. } => {
