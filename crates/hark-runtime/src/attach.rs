@@ -12,6 +12,7 @@ use probe_attach::{
     expand,
 };
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// What attaching looks at.
 #[derive(Clone, Copy)]
@@ -113,9 +114,12 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// Detaches everything; when this returns no program runs any more.
+    /// Detaches everything; when this returns no program runs any more, unless the kernel takes them off one by one
+    /// and is not through yet.
     pub(crate) fn detach(&mut self) -> Leftovers {
-        detach_all(std::mem::take(&mut self.links))
+        /// What a user hardly notices, and more than twice what a kernel takes that detaches all at once.
+        const PATIENCE: Duration = Duration::from_millis(200);
+        detach_all(std::mem::take(&mut self.links), PATIENCE)
     }
 }
 

@@ -83,7 +83,8 @@ impl Link {
 #[must_use = "let it close in the background, or wait for it by dropping it"]
 pub struct Leftovers {
     events: Vec<OwnedFd>,
-    complete: bool,
+    /// Whether programs are still being taken off.
+    pending: bool,
 }
 
 /// Detaches all programs, as many at once as the kernel permits.
@@ -109,13 +110,13 @@ pub fn detach_all(links: Vec<Link>, patience: Duration) -> Leftovers {
     drop(close);
     // Where no process can be made the descriptors are closed by the time this returns.
     let complete = close_in_background(detach).map_or(true, |closing| closing.wait(patience));
-    Leftovers { events: leave, complete }
+    Leftovers { events: leave, pending: !complete }
 }
 
 impl Leftovers {
     /// Whether all programs are detached, as opposed to being detached by and by.
     pub fn is_complete(&self) -> bool {
-        self.complete
+        !self.pending
     }
 
     /// How many events there are to close.
