@@ -61,13 +61,14 @@ pub(crate) fn header(file: FileId, text: &str) -> (Vec<RawItem>, Vec<Diagnostic>
 const NO_BLOCK: &str = "expected a block in braces after this";
 const PROBE_HELP: &str = "a probe is followed by what it does, as in `BEGIN { printf(\"hi\\n\"); }`";
 
-/// After so many blocks without end, the rest of the text is taken as one: looking for the next costs time.
+/// After so many blocks and predicates without end, ends are not looked for any more, as that costs time.
 const MAX_UNCLOSED: u32 = 8;
 
 /// The longest predicate, in bytes: where one has no end, it is not looked for in all of the text.
 const MAX_PREDICATE: usize = 8 << 10;
 
-/// How far from the start of a line its first brace is looked for.
+/// How far from the start of a line its first brace is looked for, and how long a predicate can be in a text in which
+/// many have no end.
 const MAX_INDENT: usize = 256;
 
 /// A line, as far as indentation tells something.
@@ -243,7 +244,8 @@ impl Cutter<'_> {
         let mut depth = 0u32;
         // A `/` before a `{`, but in parentheses: the end only if no other is found.
         let mut doubtful = None;
-        let limit = (open + MAX_PREDICATE).min(self.bytes.len());
+        let far = if self.unclosed < MAX_UNCLOSED { MAX_PREDICATE } else { MAX_INDENT };
+        let limit = (open + far).min(self.bytes.len());
         let mut found = loop {
             let Some(&byte) = self.bytes[..limit].get(at) else { break Predicate::Open { brace: limit } };
             match byte {
@@ -283,6 +285,7 @@ impl Cutter<'_> {
                 _ => at += 1,
             }
         };
+        self.unclosed += u32::from(matches!(found, Predicate::Open { .. }));
         if let (Predicate::Open { .. }, Some(slash)) = (&found, doubtful) {
             found = Predicate::Closed { slash };
         }
