@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// `hark dump`
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Stage: ast, types, ir, ir-opt, mir, regalloc, asm, maps, object
+    /// Stage: ast, types, ir, ir-opt, mir, regalloc, asm, maps, object, verify
     #[arg(long, default_value = "asm")]
     stage: String,
     /// Form: text; for asm also raw (bytes), hex, c

@@ -5,6 +5,7 @@ use crate::lower::{self, Lowered};
 use crate::sema;
 use crate::target::{Options, Target};
 use crate::typed::TypedScript;
+use crate::verify;
 use bpf_facts::MapType;
 use ebpf_asm::MapRef;
 use ebpf_codegen::{CodegenError, Compiled};
@@ -46,6 +47,11 @@ pub fn compile(
         }
     };
     let (object, stats) = assemble(front.script, lowered, compiled);
+    let rejected = verify::rejections(&object, &verify::verify_object(&object, target));
+    if !rejected.is_empty() {
+        diags.extend(rejected);
+        return Err(diags);
+    }
     Ok(Compilation { object, warnings: diags, stats })
 }
 

@@ -30,6 +30,8 @@ pub enum Stage {
     Maps,
     /// The whole object.
     Object,
+    /// What the verifier simulation says.
+    Verify,
 }
 
 impl Stage {
@@ -44,6 +46,7 @@ impl Stage {
         ("asm", Stage::Asm),
         ("maps", Stage::Maps),
         ("object", Stage::Object),
+        ("verify", Stage::Verify),
     ];
 
     /// The stage of a name.
@@ -86,8 +89,24 @@ pub fn dump(
         Stage::Object => {
             driver::compile(map, file, target, options).map(|c| hark_object::dump_object(&c.object))
         }
+        Stage::Verify => driver::compile(map, file, target, options).map(|c| verdicts(&c.object, target)),
         Stage::Ast | Stage::Types => Ok(String::new()),
     }
+}
+
+fn verdicts(object: &hark_object::Object, target: &Target) -> String {
+    let reports = crate::verify::verify_object(object, target);
+    let mut out = String::new();
+    for (program, report) in object.programs.iter().zip(reports) {
+        let _ = writeln!(out, "{}: {report}", program.name);
+        let stats = &report.stats;
+        let _ = writeln!(
+            out,
+            "  {} instructions walked on {} paths, {} bytes of stack",
+            stats.processed, stats.paths, stats.stack
+        );
+    }
+    out
 }
 
 fn types(front: &Front) -> String {

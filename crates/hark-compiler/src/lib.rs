@@ -19,8 +19,10 @@ mod target;
 mod tracefs;
 mod typed;
 mod types;
+mod verify;
 
 pub use driver::{Compilation, compile};
 pub use dump::{Stage, asm, dump};
 pub use kernel_types::KernelTypes;
 pub use target::{Options, Target};
+pub use verify::verify_object;
