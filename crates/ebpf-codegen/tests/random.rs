@@ -3,10 +3,11 @@
 mod support;
 
 use bpf_facts::{KernelProfile, ProgType};
-use ebpf_asm::MapRef;
+use ebpf_asm::{MapRef, Reg};
 use ebpf_codegen::ir::{Function, Module, parse, print, validate};
 use ebpf_codegen::opt::{self, Log, PASSES, Plan};
-use ebpf_codegen::{Env, Options, compile};
+use ebpf_codegen::regalloc::{self, Edit};
+use ebpf_codegen::{Env, Options, Stage, compile, dump, mir};
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
@@ -70,6 +71,45 @@ proptest! {
         let text = print::with_locs(&f);
         let back = parse::parse_function(&text).expect("printed text can be read").compacted();
         prop_assert_eq!(back, f);
+    }
+
+    /// So does that of machine code, but for source positions; allocating what was read gives the same.
+    #[test]
+    fn mir_text_is_read_back(bytes in bytes()) {
+        let f = function(&bytes, Flavour::Simulated).compacted();
+        let text = dump(&module(&f), &env("6.1"), &Options::default(), Stage::Mir).expect("it compiles");
+        let back = mir::parse::parse(&text).expect("printed text can be read");
+        prop_assert_eq!(back.to_string(), text);
+        prop_assert_eq!(regalloc::check(&back, &regalloc::allocate(&back).expect("well-formed")), vec![]);
+    }
+
+    /// The checker sees when an operand is in a wrong register (a value has copies in a few registers at most), and
+    /// when nothing makes the constants that are wanted.
+    #[test]
+    fn wrong_allocations_are_found(bytes in bytes(), n in any::<u16>()) {
+        let f = function(&bytes, Flavour::Simulated).compacted();
+        let text = dump(&module(&f), &env("6.1"), &Options::default(), Stage::Mir).expect("it compiles");
+        let machine = mir::parse::parse(&text).expect("printed text can be read");
+        let right = regalloc::allocate(&machine).expect("well-formed");
+        let mut sites = Vec::new();
+        for (b, block) in right.blocks.iter().enumerate() {
+            let used = block.operands.iter().enumerate().filter(|(_, o)| o.uses[0].is_some());
+            sites.extend(used.map(|(i, _)| (b, i)));
+        }
+        let (b, i) = sites[usize::from(n) % sites.len()];
+        let found = (0..10).filter_map(Reg::new).filter(|r| {
+            let mut wrong = right.clone();
+            wrong.blocks[b].operands[i].uses[0] = Some(*r);
+            !regalloc::check(&machine, &wrong).is_empty()
+        });
+        prop_assert!(found.count() >= 6, "b{b} instruction {i}\n{text}");
+        let mut bare = right.clone();
+        let mut makes = 0;
+        for block in &mut bare.blocks {
+            makes += block.edits.iter().filter(|(_, e)| matches!(e, Edit::Make { .. })).count();
+            block.edits.retain(|(_, e)| !matches!(e, Edit::Make { .. }));
+        }
+        prop_assert!(makes == 0 || !regalloc::check(&machine, &bare).is_empty(), "{text}");
     }
 
     /// Each pass alone leaves a valid function that does the same.

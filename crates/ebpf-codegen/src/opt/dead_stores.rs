@@ -200,7 +200,7 @@ fn narrow(f: &mut Function, inst: Inst, from: usize, to: usize, live: &Bytes) ->
     let steps = (to - from).div_ceil(8);
     let step_live = |s: usize| (from + s * 8..(from + s * 8 + 8).min(to)).any(|i| live.get(i));
     // The offset in the slot decides about alignment; only whole steps of it are cut off.
-    if from % 8 != 0 {
+    if !from.is_multiple_of(8) {
         return None;
     }
     let mut runs: Vec<(usize, usize)> = Vec::new();

@@ -184,7 +184,7 @@ impl<'a> Assigner<'a> {
             .copied()
             .max_by_key(|&p| (!self.f.blocks[p].cold, self.cfg.order(p)))
             .expect("reverse postorder visits a predecessor first");
-        for (v, distance) in self.live.live_in[self.block].clone() {
+        for (v, _) in self.live.live_in[self.block].clone() {
             let at = |p: usize| self.exit[p].iter().position(|h| *h == Some(v));
             let Some(r) = at(main) else { continue };
             let r = r as u8;
@@ -203,7 +203,9 @@ impl<'a> Assigner<'a> {
                 continue;
             }
             let everywhere = done.iter().all(|&p| self.f.blocks[p].cold || at(p).is_some());
-            if everywhere || distance < 16 {
+            // Loading it on an edge pays only if it is used before a call takes the register away again.
+            let soon = self.uses[v.index()].last().is_some_and(|&at| at <= self.next_call[0]);
+            if everywhere || soon {
                 self.hold(r, v);
             }
         }
