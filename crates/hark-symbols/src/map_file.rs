@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 
 /// The contents of a file: mapped where the file system can do that, read where it cannot.
 pub struct FileBytes(Contents);
@@ -45,8 +45,8 @@ impl fmt::Debug for FileBytes {
     }
 }
 
-/// Maps a file for reading; pages are loaded as they are touched. Files that cannot be mapped (`/proc`, older
-/// `/sys/kernel/btf`) are read instead.
+/// Maps a file for reading; pages are loaded as they are touched. Files that cannot be mapped (`/proc`;
+/// `/sys/kernel/btf` before Linux 6.16) are read instead.
 ///
 /// Whoever truncates the file while it is mapped ends this process with SIGBUS when a page beyond the new end is
 /// touched. Binaries and libraries are replaced by renaming, which leaves the mapping alone.
@@ -57,10 +57,11 @@ pub fn map_file(path: &Path) -> io::Result<FileBytes> {
     let mut file = File::open(path)?;
     let meta = file.metadata()?;
     if meta.is_file() && meta.len() > 0 {
+        // Private, because the kernel refuses to share its BTF.
         // SAFETY: the mapping is private, read-only and only reached as bytes, for which every value is valid. That
         // another process may change them meanwhile is accepted: every reader here checks what it uses, and copies
         // names out before they are relied upon.
-        let mapped = unsafe { Mmap::map(&file) };
+        let mapped = unsafe { MmapOptions::new().map_copy_read_only(&file) };
         if let Ok(map) = mapped {
             return Ok(FileBytes(Contents::Mapped(map)));
         }
