@@ -34,7 +34,7 @@ pub(crate) fn named_target(kernel: &str, btf: Option<&str>) -> Option<Target> {
 
 fn btf_file(path: String) -> KernelTypes {
     let exists = std::path::Path::new(&path).exists();
-    KernelTypes::lazy(exists, move || Btf::parse(std::fs::read(&path).ok()?).ok())
+    KernelTypes::lazy(exists, move || Btf::parse(hark_runtime::map_file(path.as_ref()).ok()?).ok())
 }
 
 /// Settings from the environment: `BPFTRACE_MAX_STRLEN=…`; `HARK_…` is the same and wins.

@@ -20,6 +20,7 @@ mod sink;
 mod value;
 
 pub use error::{AttachFailure, RunError};
+pub use hark_symbols::{FileBytes, map_file};
 pub use host_names::HostNames;
 pub use load::{Maps, RunFacts, load_program};
 pub use maps::{Snapshot, clear, read, zero};
