@@ -115,8 +115,11 @@ fn ring_bytes(object: &Object) -> u32 {
         0 => {
             let rare = object.probes.iter().all(|probe| is_rare(&probe.spec));
             let control = object.events.iter().all(|event| is_control(&event.kind));
-            let most = if rare || control { SMALL_RING } else { MAX_RING };
-            most.min(available_memory().unwrap_or(u64::MAX) / 4).max(floor)
+            if rare || control {
+                SMALL_RING
+            } else {
+                MAX_RING.min(available_memory().unwrap_or(u64::MAX) / 4).max(floor)
+            }
         }
         pages => pages.saturating_mul(page).max(page),
     };

@@ -25,9 +25,13 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Records handled before signals are looked at again.
 const BATCH: usize = 16_384;
+/// Wakings that follow each other more closely than this are put off by as much: the kernel wakes us for the first
+/// record after we have caught up, and a busy script would have us woken for every one.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// What a run needs.
 pub struct Setup<'a> {
@@ -287,6 +291,7 @@ impl Loop<'_> {
             for token in &ready {
                 let ends = match Wake::of(*token) {
                     Some(Wake::Records) => {
+                        events.gather();
                         events.batch(actions, self.maps)?;
                         false
                     }
@@ -332,6 +337,7 @@ pub(crate) struct Events<'a> {
     kernel: &'a dyn Kernel,
     ring: Option<Box<dyn Records>>,
     pending: Option<(&'a MapFd, Vec<u8>)>,
+    handled: Instant,
 }
 
 impl<'a> Events<'a> {
@@ -346,7 +352,16 @@ impl<'a> Events<'a> {
         };
         let pending =
             maps.of_role(object, &MapRole::Pending).map(|(_, fd)| (fd, vec![0; fd.shape().value_bytes()]));
-        Ok(Events { kernel, ring, pending })
+        Ok(Events { kernel, ring, pending, handled: Instant::now() })
+    }
+
+    /// Lets records gather if they come thick and fast and there is much room yet. The first after a pause is never
+    /// kept waiting.
+    fn gather(&self) {
+        let Some(ring) = &self.ring else { return };
+        if self.handled.elapsed() < GATHER && ring.available() < ring.capacity() / 8 {
+            std::thread::sleep(GATHER);
+        }
     }
 
     /// Handles records that are there, up to a batch; returns whether there may be more.
@@ -367,6 +382,7 @@ impl<'a> Events<'a> {
         }
         self.do_pending(actions, maps)?;
         actions.output.sink.settle()?;
+        self.handled = Instant::now();
         Ok(n == BATCH)
     }
 
