@@ -25,6 +25,8 @@ pub struct Target {
 pub struct Options {
     /// Positional parameters: `$1` is the first.
     pub positional: Vec<String>,
+    /// Options given to the script itself, after `--`: `--name` or `--name=value`, without the dashes.
+    pub named: Vec<(String, Option<String>)>,
     /// Settings from the environment; they win over the script's.
     pub config: Vec<(String, String)>,
     /// Permit functions that change the system.

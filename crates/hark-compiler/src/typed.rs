@@ -85,6 +85,11 @@ pub struct Block {
     pub value: Option<Box<Expr>>,
 }
 
+impl Block {
+    /// Nothing.
+    pub const EMPTY: Block = Block { stmts: Vec::new(), value: None };
+}
+
 /// A statement.
 #[derive(Clone, Debug)]
 pub struct Stmt {
@@ -207,7 +212,7 @@ pub enum CompareOp {
 pub enum ExprKind {
     /// A number.
     Int(i64),
-    /// Text (without terminator).
+    /// Text (without terminator), or the bytes of an array.
     Str(Arc<[u8]>),
     /// `$x`
     Var(VarId),
@@ -346,6 +351,8 @@ pub enum CallData {
     Map(MapId),
     /// A map access (`delete`, `has_key`, `print(@m[k])`): the key is the first argument.
     MapKey(MapId),
+    /// A map and the variable that takes a value of it (`find`): the key is the first argument.
+    Find(MapId, VarId),
 }
 
 impl Expr {
@@ -375,7 +382,7 @@ impl Expr {
     /// The text that it is known to be.
     pub fn as_str(&self) -> Option<&[u8]> {
         match &self.kind {
-            ExprKind::Str(text) => Some(text),
+            ExprKind::Str(text) if matches!(self.ty, Type::Str { .. }) => Some(text),
             ExprKind::Convert(inner) if matches!(self.ty, Type::Str { .. }) => inner.as_str(),
             _ => None,
         }

@@ -56,6 +56,7 @@ codes! {
     DISCARDED = 308 "discarded-value" "The statement computes a value and drops it.";
     UNUSED = 309 "unused" "Something is defined and never used.";
     UNSTABLE = 310 "unstable" "The function exists, but its form may still change between versions.";
+    ASSERTION = 311 "assertion" "The script itself refuses: a static_assert() does not hold, or fail() stands where it is reached.";
     BAD_PROBE = 401 "bad-probe" "The attach point is not well-formed for its probe type; the message shows the form it takes.";
     UNKNOWN_PROBE_TYPE = 402 "unknown-probe-type" "There is no probe type of this name. `hark -l` lists what exists.";
     NO_SUCH_PROBE = 403 "no-such-probe" "The kernel or binary has nothing of this name to attach to. Set `config = { missing_probes = \"warn\" }` to go on without.";

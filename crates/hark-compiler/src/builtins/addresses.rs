@@ -1,17 +1,18 @@
 //! Values that print as addresses: `ntop`, `macaddr`; and `bswap`.
 
-use super::{Builtin, BuiltinCall, CheckError, Doc, arg, call_expr, error, int_arg};
+use super::{Builtin, BuiltinCall, CheckError, Doc, arg, call_expr, const_text_arg, error, int_arg};
 use crate::lower::{Lower, Mem, Val};
 use crate::sema::Checker;
-use crate::typed::{Call, CallData, Expr};
+use crate::typed::{Call, CallData, Expr, ExprKind};
 use crate::types::Type;
 use ebpf_asm::Size;
 use ebpf_codegen::ir::UnOp;
 use hark_diag::Code;
 use hark_object::Ty;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-pub(super) static ALL: &[&dyn Builtin] = &[&Ntop, &Macaddr, &Bswap];
+pub(super) static ALL: &[&dyn Builtin] = &[&Ntop, &Pton, &Macaddr, &Bswap];
 
 /// `AF_INET` (include/linux/socket.h).
 const AF_INET: i64 = 2;
@@ -71,6 +72,40 @@ impl Builtin for Ntop {
             cx.into(value, dst.plus(4));
         }
         Val::Mem(dst)
+    }
+}
+
+/// `pton("address")`
+struct Pton;
+
+impl Builtin for Pton {
+    fn name(&self) -> &'static str {
+        "pton"
+    }
+    fn doc(&self) -> Doc {
+        Doc {
+            signature: "pton(\"address\")",
+            text: "The 4 or 16 bytes of a literal IPv4 or IPv6 address, in network order.",
+        }
+    }
+    fn arity(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+    fn check(&'static self, cx: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
+        let text = const_text_arg(cx, call, 0)?;
+        let bytes: Vec<u8> = match text.parse() {
+            Ok(IpAddr::V4(v4)) => v4.octets().to_vec(),
+            Ok(IpAddr::V6(v6)) => v6.octets().to_vec(),
+            Err(_) => {
+                let message = format!("{text:?} is neither an IPv4 nor an IPv6 address");
+                return Err(error(Code::WRONG_ARGUMENTS, call.span, message));
+            }
+        };
+        let ty = Type::Array(Box::new(Type::Int { bytes: 1, signed: false }), bytes.len() as u32);
+        Ok(Expr { kind: ExprKind::Str(bytes.into()), ty, span: call.span })
+    }
+    fn lower(&self, _: &mut Lower<'_>, _: &Call, _: &Type, _: Option<Mem>) -> Val {
+        Val::None
     }
 }
 

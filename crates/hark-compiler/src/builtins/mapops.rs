@@ -15,6 +15,7 @@ use std::ops::RangeInclusive;
 pub(super) static ALL: &[&dyn Builtin] = &[
     &Delete,
     &HasKey,
+    &Find,
     &Whole { name: "clear", text: "Removes all entries of a map, when user space handles the message." },
     &Whole { name: "zero", text: "Sets all entries of a map to zero, when user space handles the message." },
     &Len,
@@ -112,6 +113,68 @@ impl Builtin for HasKey {
         }
         cx.b.seal_and_switch(next);
         Val::Scalar(cx.b.use_var(var))
+    }
+}
+
+/// `find(@map, key, $variable)`
+struct Find;
+
+impl Builtin for Find {
+    fn name(&self) -> &'static str {
+        "find"
+    }
+    fn doc(&self) -> Doc {
+        Doc {
+            signature: "find(@map, key, $variable)",
+            text: "Whether the map has an entry for the key; if so, the variable gets its value. One look-up.",
+        }
+    }
+    fn arity(&self) -> RangeInclusive<usize> {
+        3..=3
+    }
+    fn check(&'static self, cx: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
+        let (name, keys, span) = map_arg(call)?;
+        if !keys.is_empty() {
+            let message = "find() takes the map and the key apart";
+            return Err(error(Code::WRONG_ARGUMENTS, span, message));
+        }
+        let map = cx.map_id(name, span);
+        let key = cx.map_access(map, std::slice::from_ref(arg(call, 1)?), call.span);
+        cx.read_map(map, span);
+        let Some(key) = key else { return Ok(Expr::error(call.span)) };
+        let value = cx.map_value(map);
+        if let Type::Agg(agg) = value {
+            let message = format!("find() cannot take a {}() out of its map", agg.name());
+            return Err(error(Code::TYPE_MISMATCH, span, message));
+        }
+        let target = arg(call, 2)?;
+        let ast::ExprKind::Var(variable) = &target.kind else {
+            return Err(error(Code::WRONG_ARGUMENTS, target.span, "find() puts the value into a variable"));
+        };
+        let var = cx.var_or_new(variable, target.span);
+        cx.assign_var(var, &value, target.span);
+        Ok(call_expr(self, vec![key], CallData::Find(map, var), Type::Bool, call.span))
+    }
+    fn lower(&self, cx: &mut Lower<'_>, call: &Call, _: &Type, _: Option<Mem>) -> Val {
+        let CallData::Find(map, var) = call.data else { return Val::None };
+        let key = cx.key(call.args.first());
+        let found = cx.lookup(map, key);
+        let result = cx.b.declare_var(IrType::I64);
+        let (hit, miss, next) = (cx.b.create_block(), cx.b.create_block(), cx.b.create_block());
+        cx.b.branch_nonzero(found, hit, miss);
+        cx.b.seal_and_switch(hit);
+        let value = cx.script.maps[map.0 as usize].value.clone();
+        cx.assign_from_memory(var, Mem::at(found), &value);
+        for (block, n) in [(hit, 1), (miss, 0)] {
+            if block == miss {
+                cx.b.seal_and_switch(miss);
+            }
+            let n = cx.b.iconst(n);
+            cx.b.def_var(result, n);
+            cx.b.jump(next, &[]);
+        }
+        cx.b.seal_and_switch(next);
+        Val::Scalar(cx.b.use_var(result))
     }
 }
 

@@ -20,10 +20,13 @@ fn type_arg(cx: &mut Checker<'_>, call: &BuiltinCall<'_>, i: usize) -> Result<Ty
         _ => {
             let e = arg(call, i)?;
             // A bare name may be a type: sizeof(uint32).
-            if let ast::ExprKind::Ident(name) = &e.kind
-                && let Some(ty) = cx.types.type_named(name)
-            {
-                return Ok(ty);
+            if let ast::ExprKind::Ident(name) = &e.kind {
+                if let Some(ty) = cx.types.type_named(name) {
+                    return Ok(ty);
+                }
+                if let Some(of) = cx.types.struct_named(name, false) {
+                    return Ok(Type::Struct(of));
+                }
             }
             Ok(cx.value(e).ty)
         }
@@ -67,33 +70,44 @@ impl Builtin for Offsetof {
         2..=2
     }
     fn check(&'static self, cx: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
-        let mut ty = type_arg(cx, call, 0)?;
-        if let Type::Ptr(to, _) = &ty {
-            ty = (**to).clone();
-        }
-        let path = member_path(arg(call, 1)?).ok_or_else(|| {
-            error(Code::WRONG_ARGUMENTS, call.span, "offsetof() takes the names of members")
-        })?;
-        let mut offset = 0;
-        for name in path {
-            let Type::Struct(of) = &ty else {
-                return Err(error(Code::TYPE_MISMATCH, call.span, format!("{ty} has no members")));
-            };
-            let Some(field) = cx.types.field(of, &name) else {
-                let names = cx.types.field_names(of);
-                let help = did_you_mean(&name, names.iter().map(String::as_str))
-                    .map_or("see its definition".to_string(), |near| format!("did you mean `{near}`?"));
-                let message = format!("{of} has no member {name}");
-                return Err(error_with_help(Code::UNKNOWN_FIELD, call.span, message, help));
-            };
-            offset += field.offset;
-            ty = field.ty;
-        }
+        let (_, offset) = member_of(cx, call, 0)?;
         Ok(Expr::int(i64::from(offset), Type::U64, call.span))
     }
     fn lower(&self, _: &mut Lower<'_>, _: &Call, _: &Type, _: Option<Mem>) -> Val {
         Val::None
     }
+}
+
+/// The struct that argument `i` names or has, and the offset of the member that the next argument names.
+pub(super) fn member_of(
+    cx: &mut Checker<'_>,
+    call: &BuiltinCall<'_>,
+    i: usize,
+) -> Result<(Type, u32), CheckError> {
+    let mut ty = type_arg(cx, call, i)?;
+    if let Type::Ptr(to, _) = &ty {
+        ty = (**to).clone();
+    }
+    let outer = ty.clone();
+    let path = member_path(arg(call, i + 1)?).ok_or_else(|| {
+        error(Code::WRONG_ARGUMENTS, call.span, format!("{}() takes the names of members", call.name))
+    })?;
+    let mut offset = 0;
+    for name in path {
+        let Type::Struct(of) = &ty else {
+            return Err(error(Code::TYPE_MISMATCH, call.span, format!("{ty} has no members")));
+        };
+        let Some(field) = cx.types.field(of, &name) else {
+            let names = cx.types.field_names(of);
+            let help = did_you_mean(&name, names.iter().map(String::as_str))
+                .map_or("see its definition".to_string(), |near| format!("did you mean `{near}`?"));
+            let message = format!("{of} has no member {name}");
+            return Err(error_with_help(Code::UNKNOWN_FIELD, call.span, message, help));
+        };
+        offset += field.offset;
+        ty = field.ty;
+    }
+    Ok((outer, offset))
 }
 
 /// `a.b.c` as names.

@@ -4,11 +4,16 @@
 mod addresses;
 mod aggregations;
 mod args;
+mod asserts;
+mod compare;
 mod control;
+mod decoded;
 mod helpers;
 mod mapops;
 mod memory;
+mod options;
 mod output;
+mod pointers;
 mod stacks;
 mod strings;
 mod symbols;
@@ -71,12 +76,17 @@ static ALL: &[&[&dyn Builtin]] = &[
     addresses::ALL,
     aggregations::ALL,
     args::ALL,
+    asserts::ALL,
+    compare::ALL,
     control::ALL,
+    decoded::ALL,
     helpers::ALL,
     mapops::ALL,
     memory::ALL,
+    options::ALL,
     output::ALL,
     stacks::ALL,
+    pointers::ALL,
     strings::ALL,
     symbols::ALL,
     task::ALL,

@@ -25,11 +25,7 @@ pub(super) static ALL: &[&dyn Builtin] = &[
         kind: Kind::System,
         text: "Runs a shell command and prints its output; needs --unsafe.",
     },
-    &Formatted {
-        name: "errorf",
-        kind: Kind::Error,
-        text: "Prints an error with its place in the script to standard error.",
-    },
+    ERRORF,
     &Formatted {
         name: "warnf",
         kind: Kind::Warning,
@@ -38,6 +34,13 @@ pub(super) static ALL: &[&dyn Builtin] = &[
     &Print,
     &Join,
 ];
+
+/// `errorf`, which other builtins use.
+pub(super) static ERRORF: &dyn Builtin = &Formatted {
+    name: "errorf",
+    kind: Kind::Error,
+    text: "Prints an error with its place in the script to standard error.",
+};
 
 /// Most arguments of `printf`.
 const MAX_ARGS: usize = 128;

@@ -35,6 +35,23 @@ fn space_of(cx: &Lower<'_>, e: &Expr) -> Space {
     }
 }
 
+/// A value as a text: one as it is, what a `char` array or pointer holds as `str()` reads it.
+pub(super) fn text_of(cx: &mut Checker<'_>, function: &str, value: Expr) -> Result<Expr, CheckError> {
+    let max = u32::try_from(cx.config.max_strlen).unwrap_or(u32::MAX);
+    let is_char = |ty: &Type| matches!(ty, Type::Int { bytes: 1, .. });
+    let cap = match &value.ty {
+        Type::Str { .. } | Type::Unknown => return Ok(value),
+        Type::Array(elem, len) if is_char(elem) => (*len).clamp(1, max),
+        Type::Ptr(to, _) if is_char(to) => max,
+        ty => {
+            let message = format!("{function}() takes a text, not {ty}");
+            return Err(error(Code::TYPE_MISMATCH, value.span, message));
+        }
+    };
+    let span = value.span;
+    Ok(call_expr(&Str, vec![value], CallData::None, Type::Str { cap }, span))
+}
+
 /// `str(p[, len])`
 struct Str;
 

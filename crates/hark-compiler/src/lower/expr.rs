@@ -54,7 +54,7 @@ impl Lower<'_> {
             ExprKind::Int(n) => Val::Scalar(self.b.iconst(*n)),
             ExprKind::Str(text) => {
                 let dst = self.dst(dst, &e.ty);
-                let cap = if let Type::Str { cap } = e.ty { cap } else { text.len() as u32 + 1 };
+                let cap = if let Type::Str { cap } = e.ty { cap } else { text.len() as u32 };
                 self.write_bytes(dst, text, cap);
                 Val::Mem(dst)
             }

@@ -119,6 +119,26 @@ impl Lower<'_> {
         }
     }
 
+    /// Assigns a value of type `from` that lies in memory.
+    pub(crate) fn assign_from_memory(&mut self, var: VarId, mem: Mem, from: &Type) {
+        let ty = self.unit.vars[var.0 as usize].ty.clone();
+        match self.storage(var) {
+            Storage::Scalar(variable) => {
+                let word = self.load(mem, from);
+                let word = self.resize(word, from, &ty);
+                self.b.def_var(variable, word);
+            }
+            Storage::Memory(slot) => {
+                let at = Mem::at(self.b.slot_addr(slot));
+                let (have, want) = (from.ty(self.types).layout().size, ty.ty(self.types).layout().size);
+                self.copy(at, mem, have.min(want));
+                if want > have {
+                    self.zero(at.plus(have), want - have);
+                }
+            }
+        }
+    }
+
     fn mem_copy_of(&mut self, value: &Expr, ty: &Type) -> Mem {
         let dst = self.dst(None, ty);
         self.into(value, dst);

@@ -1,5 +1,6 @@
 //! The state of checking: scopes, variables, maps, diagnostics.
 
+use super::expand::{Expansions, spelled};
 use super::join::join;
 use super::units::UnitSource;
 use super::walk::walk_expr;
@@ -32,17 +33,22 @@ pub struct Checker<'a> {
     pub(crate) options: &'a Options,
     pub(crate) types: &'a CTypes,
     pub(crate) config: &'a Config,
+    pub(super) script: &'a ast::Script,
     pub(super) defines: FxHashMap<&'a str, &'a ast::Expr>,
+    expansions: &'a Expansions,
+    /// Macros being checked, outermost first: the call and the name.
+    expanding: Vec<(Span, &'a str)>,
+    /// Options that the script asks for with `getopt`: what to show of each.
+    pub(crate) named_options: IndexMap<String, String>,
     maps: IndexMap<String, MapState>,
-    /// Types of variables by unit, kept from round to round.
-    vars: Vec<Vec<VarInfo>>,
+    /// Types of variables by unit and declaration, kept from round to round.
+    vars: Vec<IndexMap<(String, Span), VarInfo>>,
     diags: Vec<Diagnostic>,
     changed: bool,
     last_round: bool,
     // The unit being checked:
     pub(crate) context: Arc<Context>,
     unit: usize,
-    next_var: usize,
     scopes: Vec<FxHashMap<String, VarId>>,
     pub(super) loops: u32,
     /// Nesting of `#define`s being replaced, to stop cycles.
@@ -52,6 +58,7 @@ pub struct Checker<'a> {
 impl<'a> Checker<'a> {
     pub(super) fn new(
         script: &'a ast::Script,
+        expansions: &'a Expansions,
         target: &'a Target,
         options: &'a Options,
         types: &'a CTypes,
@@ -63,6 +70,10 @@ impl<'a> Checker<'a> {
             options,
             types,
             config,
+            script,
+            expansions,
+            expanding: Vec::new(),
+            named_options: IndexMap::new(),
             defines: script.defines.iter().map(|d| (d.name.text.as_str(), &d.value)).collect(),
             maps: IndexMap::new(),
             vars: Vec::new(),
@@ -71,7 +82,6 @@ impl<'a> Checker<'a> {
             last_round: false,
             context,
             unit: 0,
-            next_var: 0,
             scopes: Vec::new(),
             loops: 0,
             define_depth: 0,
@@ -94,17 +104,16 @@ impl<'a> Checker<'a> {
 
     pub(super) fn unit(&mut self, index: usize, source: &UnitSource<'_>) -> Unit {
         if self.vars.len() <= index {
-            self.vars.push(Vec::new());
+            self.vars.push(IndexMap::new());
         }
         self.unit = index;
-        self.next_var = 0;
         self.context = source.context.clone();
         self.scopes = vec![FxHashMap::default()];
         self.loops = 0;
         let predicate = source.probe.predicate.as_ref().map(|e| self.condition(e));
         let body = self.statements(&source.probe.body);
         let vars =
-            self.vars[index].iter().map(|v| VarInfo { name: v.name.clone(), ty: v.ty.settled() }).collect();
+            self.vars[index].values().map(|v| VarInfo { name: v.name.clone(), ty: v.ty.settled() }).collect();
         Unit { probes: source.probes.clone(), context: source.context.clone(), vars, predicate, body }
     }
 
@@ -124,13 +133,36 @@ impl<'a> Checker<'a> {
 
     /// Reports.
     pub fn report(&mut self, diag: Diagnostic) {
+        // What stands in the call itself needs no telling where that is.
+        let inside = |call: &Span| {
+            diag.primary
+                .as_ref()
+                .is_none_or(|p| p.span.file == call.file && p.span.lo >= call.lo && p.span.hi <= call.hi)
+        };
+        let chain: Vec<_> = self.expanding.iter().rev().filter(|(call, _)| !inside(call)).copied().collect();
+        let diag = chain
+            .into_iter()
+            .fold(diag, |d, (call, name)| d.with_label(call, format!("expanded from {name}()")));
         self.diags.push(diag);
+    }
+
+    /// Runs `f` for the block at `span`; if that is an expanded macro, what `f` reports tells so.
+    pub(super) fn in_expansion<T>(&mut self, span: Span, f: impl FnOnce(&mut Self) -> T) -> T {
+        let name = self.expansions.get(&span);
+        if let Some(name) = name {
+            self.expanding.push((span, name));
+        }
+        let result = f(self);
+        if name.is_some() {
+            self.expanding.pop();
+        }
+        result
     }
 
     /// Reports an error and gives the expression that stands in its place.
     pub(crate) fn fail(&mut self, diag: Diagnostic) -> Expr {
         let span = diag.primary.as_ref().map_or(Span::default(), |l| l.span);
-        self.diags.push(diag);
+        self.report(diag);
         Expr::error(span)
     }
 
@@ -149,15 +181,17 @@ impl<'a> Checker<'a> {
     }
 
     /// Declares a variable in the innermost scope; its type is known from the round before.
-    pub(super) fn declare_var(&mut self, name: &str) -> VarId {
-        let id = VarId(self.next_var as u32);
-        let vars = &mut self.vars[self.unit];
-        if vars.len() == self.next_var {
-            vars.push(VarInfo { name: name.to_string(), ty: Type::Unknown });
-        }
-        self.next_var += 1;
+    pub(super) fn declare_var(&mut self, name: &str, span: Span) -> VarId {
+        let entry = self.vars[self.unit].entry((name.to_string(), span));
+        let id = VarId(entry.index() as u32);
+        entry.or_insert_with(|| VarInfo { name: spelled(name).to_string(), ty: Type::Unknown });
         self.scopes.last_mut().expect("a unit has a scope").insert(name.to_string(), id);
         id
+    }
+
+    /// The variable of a name, declared here if there is none.
+    pub(crate) fn var_or_new(&mut self, name: &str, span: Span) -> VarId {
+        self.find_var(name).unwrap_or_else(|| self.declare_var(name, span))
     }
 
     pub(super) fn var_type(&self, id: VarId) -> Type {
@@ -165,7 +199,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Joins what is assigned into the variable's type.
-    pub(super) fn assign_var(&mut self, id: VarId, ty: &Type, span: Span) {
+    pub(crate) fn assign_var(&mut self, id: VarId, ty: &Type, span: Span) {
         let var = &mut self.vars[self.unit][id.0 as usize];
         match join(&var.ty, ty) {
             Some(joined) => {
@@ -177,7 +211,7 @@ impl<'a> Checker<'a> {
             None => {
                 let message =
                     format!("${} is {}, it cannot take {}", var.name, var.ty.settled(), ty.settled());
-                self.diags.push(Diagnostic::error(Code::NOT_ASSIGNABLE, span, message));
+                self.report(Diagnostic::error(Code::NOT_ASSIGNABLE, span, message));
             }
         }
     }
@@ -192,7 +226,7 @@ impl<'a> Checker<'a> {
     }
 
     pub(super) fn var_names(&self) -> Vec<&str> {
-        self.scopes.iter().flat_map(|s| s.keys().map(String::as_str)).collect()
+        self.scopes.iter().flat_map(|s| s.keys().map(|name| spelled(name))).collect()
     }
 
     // Maps
@@ -284,7 +318,7 @@ impl<'a> Checker<'a> {
             let message = format!("undefined map: @{}", self.map_name(id));
             let diag = Diagnostic::error(Code::UNDEFINED_VARIABLE, span, message)
                 .with_help("no statement of the script assigns it");
-            self.diags.push(diag);
+            self.report(diag);
         }
     }
 
@@ -308,7 +342,7 @@ impl<'a> Checker<'a> {
                 let value = map.value.settled();
                 let message =
                     format!("@{} holds {value}, it cannot take {}", self.map_name(id), ty.settled());
-                self.diags.push(Diagnostic::error(Code::NOT_ASSIGNABLE, span, message));
+                self.report(Diagnostic::error(Code::NOT_ASSIGNABLE, span, message));
             }
         }
     }
@@ -329,7 +363,7 @@ impl<'a> Checker<'a> {
             && matches!(ty, Type::Void | Type::Agg(_))
         {
             let message = format!("{ty} cannot be a key");
-            self.diags.push(Diagnostic::error(Code::TYPE_MISMATCH, key.span, message));
+            self.report(Diagnostic::error(Code::TYPE_MISMATCH, key.span, message));
             return None;
         }
         let map = self.map_mut(id);
@@ -358,7 +392,7 @@ impl<'a> Checker<'a> {
             };
             let diag =
                 Diagnostic::error(Code::NOT_ASSIGNABLE, span, message).with_label(first, "first used here");
-            self.diags.push(diag);
+            self.report(diag);
             return key;
         }
         let want = self.map_key(id);

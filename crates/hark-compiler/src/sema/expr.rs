@@ -87,7 +87,7 @@ impl Checker<'_> {
                     let mut diag = Diagnostic::error(
                         Code::UNDEFINED_VARIABLE,
                         span,
-                        format!("undefined variable: ${name}"),
+                        format!("undefined variable: ${}", super::expand::spelled(name)),
                     );
                     if let Some(near) = did_you_mean(name, self.var_names()) {
                         diag = diag.with_help(format!("did you mean `${near}`?"));
@@ -112,6 +112,9 @@ impl Checker<'_> {
             }
             ast::ExprKind::Ternary { cond, then: Some(then), els } => {
                 let cond = self.condition(cond);
+                if let Some(value) = cond.as_int() {
+                    return self.expr(if value != 0 { then } else { els });
+                }
                 let (then, els) = (self.expr(then), self.expr(els));
                 self.select(cond, then, els, span)
             }
@@ -124,6 +127,11 @@ impl Checker<'_> {
             }
             ast::ExprKind::If { cond, then, els } => {
                 let cond = self.condition(cond);
+                match (cond.as_int(), els) {
+                    (Some(0), Some(els)) => return self.expr(els),
+                    (Some(n), Some(_)) if n != 0 => return self.block_expr(then),
+                    _ => {}
+                }
                 let then = self.block_expr(then);
                 let Some(els) = els else {
                     let diag = Diagnostic::error(
@@ -214,7 +222,9 @@ impl Checker<'_> {
             return Expr::int(value, ty, e.span);
         }
         let mut diag = Diagnostic::error(Code::UNKNOWN_BUILTIN, e.span, format!("unknown name: {name}"));
-        if let Some(near) = did_you_mean(name, builtins::names()) {
+        if let Some(near) = super::expand::near_macro(self.script, name) {
+            diag = diag.with_help(format!("did you mean the macro `{near}`?"));
+        } else if let Some(near) = did_you_mean(name, builtins::names()) {
             diag = diag.with_help(format!("did you mean `{near}`?"));
         } else if self.find_var(name).is_some() {
             diag = diag.with_help(format!("variables are written with a dollar: ${name}"));
@@ -228,7 +238,9 @@ impl Checker<'_> {
         }
         let message = format!("unknown function: {}", func.text);
         let mut diag = Diagnostic::error(Code::UNKNOWN_FUNCTION, func.span, message);
-        if let Some(near) = did_you_mean(&func.text, builtins::names()) {
+        if let Some(near) = super::expand::near_macro(self.script, &func.text) {
+            diag = diag.with_help(format!("did you mean the macro `{near}`?"));
+        } else if let Some(near) = did_you_mean(&func.text, builtins::names()) {
             diag = diag.with_help(format!("did you mean `{near}`?"));
         }
         // What stands in the arguments is checked all the same, for what else is wrong there.
@@ -255,7 +267,12 @@ impl Checker<'_> {
     }
 
     fn block_expr(&mut self, block: &ast::Block) -> Expr {
-        let typed = self.block(block);
+        let mut typed = self.in_expansion(block.span, |cx| cx.block(block));
+        if typed.stmts.is_empty()
+            && let Some(value) = typed.value.take()
+        {
+            return *value;
+        }
         match &typed.value {
             Some(value) => {
                 let ty = value.ty.clone();
@@ -281,9 +298,6 @@ impl Checker<'_> {
         let (then, els) = (self.use_value(then), self.use_value(els));
         let Some(ty) = self.common_type(&then, &els, span) else { return Expr::error(span) };
         let (then, els) = (self.convert(then, &ty), self.convert(els, &ty));
-        if let Some(value) = cond.as_int() {
-            return if value != 0 { then } else { els };
-        }
         Expr { kind: ExprKind::Select(Box::new(cond), Box::new(then), Box::new(els)), ty, span }
     }
 

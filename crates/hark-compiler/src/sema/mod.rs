@@ -6,6 +6,7 @@
 mod checker;
 mod config;
 mod decl;
+mod expand;
 mod expr;
 mod join;
 mod operators;
@@ -15,6 +16,7 @@ mod units;
 mod walk;
 
 pub(crate) use checker::Checker;
+pub(crate) use expr::parse_integer;
 pub(crate) use join::join;
 pub(crate) use stmt::agg_number;
 
@@ -36,8 +38,10 @@ pub(crate) fn analyze(
     let mut diags = Vec::new();
     let config = config::settings(script, options, &mut diags);
     let types = decl::c_types(script, target, &mut diags);
+    let (script, expansions) = expand::expand(script, &mut diags);
+    let script = &script;
     let units = units::find(script, target, options, &types, &config, &mut diags);
-    let mut checker = Checker::new(script, target, options, &types, &config);
+    let mut checker = Checker::new(script, &expansions, target, options, &types, &config);
     checker.declare_maps(&script.items);
     let mut typed = Vec::new();
     for round in 0..MAX_ROUNDS {
@@ -52,6 +56,7 @@ pub(crate) fn analyze(
     if !units.is_empty() {
         typed = units.iter().enumerate().map(|(i, unit)| checker.unit(i, unit)).collect();
     }
+    checker.check_named_options();
     let (maps, more) = checker.finish();
     diags.extend(more);
     dedup(&mut diags);
@@ -61,8 +66,12 @@ pub(crate) fn analyze(
 /// A body shared by several attach points is checked for each: what is wrong in all of them is said once.
 fn dedup(diags: &mut Vec<Diagnostic>) {
     let mut seen: Vec<Diagnostic> = Vec::new();
+    // Where a macro is expanded twice, once is enough too: labels are not compared.
+    let same = |a: &Diagnostic, b: &Diagnostic| {
+        a.code == b.code && a.message == b.message && a.primary == b.primary && a.helps == b.helps
+    };
     for diag in diags.drain(..) {
-        if !seen.contains(&diag) {
+        if !seen.iter().any(|other| same(other, &diag)) {
             seen.push(diag);
         }
     }

@@ -10,32 +10,25 @@ use hark_syntax::ast;
 const MAX_UNROLL: i64 = 100;
 
 impl Checker<'_> {
-    /// A block in its own scope.
+    /// A block in its own scope, with its value if it has one.
     pub(super) fn block(&mut self, block: &ast::Block) -> Block {
         self.push_scope();
         let mut stmts: Vec<Stmt> = block.stmts.iter().filter_map(|s| self.stmt(s)).collect();
-        let mut value = None;
-        if let Some(e) = &block.value {
-            let last = self.expr(e);
-            if last.ty == Type::Void {
-                // A call for its effect, its `;` left out.
-                stmts.push(Stmt { span: last.span, kind: StmtKind::Expr(last) });
-            } else {
-                value = Some(Box::new(self.use_value(last)));
-            }
+        let mut value = block.value.as_ref().map(|e| Box::new(self.expr(e)));
+        if let Some(void) = value.take_if(|v| v.ty == Type::Void) {
+            stmts.push(Stmt { span: void.span, kind: StmtKind::Expr(discard(*void)) });
         }
+        let value = value.map(|v| Box::new(self.use_value(*v)));
         self.pop_scope();
         Block { stmts, value }
     }
 
-    /// A block that is not used as a value: the `;` of its last statement may be left out.
+    /// A block of statements: a last expression without `;` is one too.
     pub(super) fn statements(&mut self, block: &ast::Block) -> Block {
         self.push_scope();
         let mut stmts: Vec<Stmt> = block.stmts.iter().filter_map(|s| self.stmt(s)).collect();
-        if let Some(e) = &block.value
-            && let Some(kind) = self.expr_stmt(e)
-        {
-            stmts.push(Stmt { kind, span: e.span });
+        if let Some(value) = &block.value {
+            stmts.extend(self.expr_stmt(value).map(|kind| Stmt { kind, span: value.span }));
         }
         self.pop_scope();
         Block { stmts, value: None }
@@ -55,7 +48,7 @@ impl Checker<'_> {
                 }
                 // The value is checked before the variable exists: `let $x = $x` is an error.
                 let value = value.as_ref().map(|e| self.value(e));
-                let id = self.declare_var(&var.text);
+                let id = self.declare_var(&var.text, var.span);
                 if let Some(ty) = ty {
                     let ty = self.type_expr(ty)?;
                     self.fix_var(id, ty);
@@ -158,7 +151,7 @@ impl Checker<'_> {
             let message = format!("${} is already declared in this scope", var.text);
             self.report(Diagnostic::error(Code::REDEFINED, var.span, message));
         }
-        self.declare_var(&var.text)
+        self.declare_var(&var.text, var.span)
     }
 
     fn in_loop(&mut self, word: &str, kind: StmtKind, span: Span) -> Option<StmtKind> {
@@ -175,7 +168,7 @@ impl Checker<'_> {
                 Some(StmtKind::Expr(self.if_stmt(e, cond, then, els.as_deref())))
             }
             ast::ExprKind::Block(block) => {
-                let block = self.statements(block);
+                let block = self.in_expansion(block.span, |cx| cx.statements(block));
                 let kind = ExprKind::Block(block);
                 Some(StmtKind::Expr(Expr { kind, ty: Type::Void, span: e.span }))
             }
@@ -187,7 +180,7 @@ impl Checker<'_> {
                         | ExprKind::IncDecVar { .. }
                         | ExprKind::IncDecMap { .. }
                         | ExprKind::Error
-                );
+                ) || value.ty == Type::Void;
                 if let Type::Agg(agg) = value.ty
                     && matches!(value.kind, ExprKind::Call(_))
                 {
@@ -220,9 +213,11 @@ impl Checker<'_> {
         els: Option<&ast::Expr>,
     ) -> Expr {
         let cond = self.condition(cond);
-        let then = self.statements(then);
-        let els = els.map(|els| match &els.kind {
-            ast::ExprKind::Block(block) => self.statements(block),
+        // What cannot run has no meaning: scripts test for features this way.
+        let known = cond.as_int().map(|n| n != 0);
+        let then = if known == Some(false) { Block::EMPTY } else { self.statements(then) };
+        let els = els.filter(|_| known != Some(true)).map(|els| match &els.kind {
+            ast::ExprKind::Block(block) => self.in_expansion(block.span, |cx| cx.statements(block)),
             ast::ExprKind::If { cond, then, els: more } => {
                 let inner = self.if_stmt(els, cond, then, more.as_deref());
                 Block { stmts: vec![Stmt { span: inner.span, kind: StmtKind::Expr(inner) }], value: None }
@@ -256,7 +251,7 @@ impl Checker<'_> {
                 let value = self.use_value(value);
                 let id = match self.find_var(name) {
                     Some(id) => id,
-                    None => self.declare_var(name),
+                    None => self.declare_var(name, target.span),
                 };
                 if matches!(value.ty, Type::Void | Type::Agg(_)) {
                     let message = format!("a variable cannot hold {}", value.ty);

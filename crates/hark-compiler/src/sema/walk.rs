@@ -1,58 +1,88 @@
 //! Visits every expression of a syntax tree.
 
-use hark_syntax::ast::{Arg, Block, Expr, ExprKind, Stmt, StmtKind};
+use hark_syntax::ast::{Arg, Block, Expr, ExprKind, Stmt, StmtKind, TypeExpr, TypeKind};
 
 /// Calls `f` on every expression under `block`, outer before inner.
 pub(super) fn walk_block(block: &Block, f: &mut dyn FnMut(&Expr)) {
+    of_block(block, &mut |e| walk_expr(e, f));
+}
+
+/// Calls `f` on `e` and every expression under it, outer before inner.
+pub(super) fn walk_expr(e: &Expr, f: &mut dyn FnMut(&Expr)) {
+    f(e);
+    children(e, &mut |child| walk_expr(child, f));
+}
+
+fn of_block(block: &Block, f: &mut dyn FnMut(&Expr)) {
     for stmt in &block.stmts {
-        walk_stmt(stmt, f);
+        of_stmt(stmt, f);
     }
     if let Some(value) = &block.value {
-        walk_expr(value, f);
+        f(value);
     }
 }
 
-fn walk_stmt(stmt: &Stmt, f: &mut dyn FnMut(&Expr)) {
+fn of_stmt(stmt: &Stmt, f: &mut dyn FnMut(&Expr)) {
     match &stmt.kind {
-        StmtKind::Expr(e) | StmtKind::Discard(e) => walk_expr(e, f),
+        StmtKind::Expr(e) | StmtKind::Discard(e) => f(e),
         StmtKind::Assign { target, value, .. } => {
-            walk_expr(target, f);
-            walk_expr(value, f);
+            f(target);
+            f(value);
         }
-        StmtKind::Let { value, .. } => {
+        StmtKind::Let { ty, value, .. } => {
+            if let Some(ty) = ty {
+                of_type(ty, f);
+            }
             if let Some(value) = value {
-                walk_expr(value, f);
+                f(value);
             }
         }
-        StmtKind::While { cond, body } => {
-            walk_expr(cond, f);
-            walk_block(body, f);
+        StmtKind::While { cond: e, body } | StmtKind::ForMap { map: e, body, .. } => {
+            f(e);
+            of_block(body, f);
         }
         StmtKind::ForRange { from, to, body, .. } => {
-            walk_expr(from, f);
-            walk_expr(to, f);
-            walk_block(body, f);
-        }
-        StmtKind::ForMap { map, body, .. } => {
-            walk_expr(map, f);
-            walk_block(body, f);
+            f(from);
+            f(to);
+            of_block(body, f);
         }
         StmtKind::Unroll { count, body } => {
-            walk_expr(count, f);
-            walk_block(body, f);
+            f(count);
+            of_block(body, f);
         }
         StmtKind::Return(value) => {
             if let Some(value) = value {
-                walk_expr(value, f);
+                f(value);
             }
         }
         StmtKind::Break | StmtKind::Continue => {}
     }
 }
 
-/// Calls `f` on `e` and every expression under it, outer before inner.
-pub(super) fn walk_expr(e: &Expr, f: &mut dyn FnMut(&Expr)) {
-    f(e);
+fn of_type(ty: &TypeExpr, f: &mut dyn FnMut(&Expr)) {
+    match &ty.kind {
+        TypeKind::Named(_) | TypeKind::Struct(_) | TypeKind::Union(_) | TypeKind::Enum(_) => {}
+        TypeKind::Ptr(to) => of_type(to, f),
+        TypeKind::Array(elem, len) => {
+            of_type(elem, f);
+            if let Some(len) = len {
+                f(len);
+            }
+        }
+        TypeKind::Tuple(members) => members.iter().for_each(|m| of_type(m, f)),
+        TypeKind::Typeof(what) => of_arg(what, f),
+    }
+}
+
+fn of_arg(arg: &Arg, f: &mut dyn FnMut(&Expr)) {
+    match arg {
+        Arg::Expr(e) => f(e),
+        Arg::Type(ty) => of_type(ty, f),
+    }
+}
+
+/// Calls `f` on the expressions right under `e`; through the statements of blocks, as these are no expressions.
+pub(super) fn children(e: &Expr, f: &mut dyn FnMut(&Expr)) {
     match &e.kind {
         ExprKind::Int { .. }
         | ExprKind::Bool(_)
@@ -62,44 +92,34 @@ pub(super) fn walk_expr(e: &Expr, f: &mut dyn FnMut(&Expr)) {
         | ExprKind::PositionalCount
         | ExprKind::Var(_)
         | ExprKind::Error => {}
-        ExprKind::Map { keys: list, .. } | ExprKind::Tuple(list) => {
-            for e in list {
-                walk_expr(e, f);
-            }
+        ExprKind::Map { keys: list, .. } | ExprKind::Tuple(list) => list.iter().for_each(f),
+        ExprKind::Call { args, .. } => args.iter().for_each(|a| of_arg(a, f)),
+        ExprKind::Unary(_, e) | ExprKind::Comptime(e) => f(e),
+        ExprKind::Cast(ty, e) => {
+            of_type(ty, f);
+            f(e);
         }
-        ExprKind::Call { args, .. } => {
-            for arg in args {
-                if let Arg::Expr(e) = arg {
-                    walk_expr(e, f);
-                }
-            }
-        }
-        ExprKind::Unary(_, e) | ExprKind::Comptime(e) | ExprKind::Cast(_, e) => walk_expr(e, f),
-        ExprKind::IncDec { target, .. } => walk_expr(target, f),
-        ExprKind::Field { base, .. } | ExprKind::TupleField { base, .. } => walk_expr(base, f),
+        ExprKind::IncDec { target, .. } => f(target),
+        ExprKind::Field { base, .. } | ExprKind::TupleField { base, .. } => f(base),
         ExprKind::Binary(_, a, b) | ExprKind::Index(a, b) => {
-            walk_expr(a, f);
-            walk_expr(b, f);
+            f(a);
+            f(b);
         }
         ExprKind::Ternary { cond, then, els } => {
-            walk_expr(cond, f);
+            f(cond);
             if let Some(then) = then {
-                walk_expr(then, f);
+                f(then);
             }
-            walk_expr(els, f);
+            f(els);
         }
         ExprKind::If { cond, then, els } => {
-            walk_expr(cond, f);
-            walk_block(then, f);
+            f(cond);
+            of_block(then, f);
             if let Some(els) = els {
-                walk_expr(els, f);
+                f(els);
             }
         }
-        ExprKind::Block(block) => walk_block(block, f),
-        ExprKind::Record(fields) => {
-            for (_, e) in fields {
-                walk_expr(e, f);
-            }
-        }
+        ExprKind::Block(block) => of_block(block, f),
+        ExprKind::Record(fields) => fields.iter().for_each(|(_, e)| f(e)),
     }
 }
