@@ -88,6 +88,8 @@ impl CaseFile {
                             bail!("line {number}: `{key}` is given twice");
                         }
                     }
+                } else if line.starts_with("//!") {
+                    bail!("line {number}: the header ended before this line, so it would not be read");
                 } else {
                     in_header = false;
                 }
@@ -244,6 +246,7 @@ mod tests {
         assert!(parse("//! kernel = 6.1\n").is_err());
         assert!(parse("//! a = 1\n//! a = 2\n").is_err());
         assert!(parse("//= a\n// one\nstray\n").is_err());
+        assert!(parse("//! a = 1\n\n//! b = 2\n").is_err());
         let case = parse("//! kernle = \"6.1\"\n").unwrap();
         assert!(case.check_keys(&["kernel"]).unwrap_err().to_string().contains("kernle"));
         assert!(case.int("kernle").is_err());

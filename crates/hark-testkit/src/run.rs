@@ -33,7 +33,7 @@ pub use execute::execute;
 /// | `min-kernel` | the oldest kernel that can run it, `"5.17"`; then `because` says why |
 /// | `because` | the reason of `on` or `min-kernel` |
 /// | `root` | `false`: needs no privileges |
-/// | `timeout` | seconds until the run counts as hung; 20 if absent |
+/// | `timeout` | seconds until the run counts as hung; 10 if absent |
 /// | `env` | `"NAME=value"` strings to set for `hark` |
 /// | `stdin` | what `hark` reads from its standard input |
 ///
@@ -256,7 +256,7 @@ impl RunCase {
             min_kernel,
             because,
             needs_root,
-            timeout: Duration::from_secs(u64::try_from(case.int("timeout")?.unwrap_or(20))?),
+            timeout: Duration::from_secs(u64::try_from(case.int("timeout")?.unwrap_or(10))?),
             env,
             stdin: case.str("stdin")?.unwrap_or_default().to_owned(),
             expect,
