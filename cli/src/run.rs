@@ -130,7 +130,9 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
 
 fn fail(sources: &SourceMap, e: &RunError) -> ExitCode {
     host::show(sources, &[e.diagnostic()]);
-    ExitCode::from(REFUSED)
+    // A probe that does not exist is a mistake of the script; what the kernel refuses is not.
+    let missing = matches!(e, RunError::Attach { failure, .. } if failure.missing);
+    ExitCode::from(if missing { WRONG } else { REFUSED })
 }
 
 fn spawn(command: &str) -> Result<Child, String> {

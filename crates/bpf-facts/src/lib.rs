@@ -14,6 +14,7 @@ mod perf_events;
 mod profile;
 mod progs;
 mod registers;
+mod renamed;
 mod signals;
 mod syscalls;
 mod version;
@@ -33,6 +34,7 @@ pub use perf_events::{HARDWARE_EVENTS, PerfEventDef, SOFTWARE_EVENTS, perf_event
 pub use profile::{KernelProfile, Limits, Unsupported};
 pub use progs::{AttachType, PROG_TYPES, ProgSet, ProgType, ProgTypeDef, prog_type, prog_type_by_name};
 pub use registers::{CallConvention, call_convention, pt_regs, pt_regs_names};
+pub use renamed::{RENAMED, Renamed, renamed};
 pub use signals::{SIGNALS, SignalDef, signal, signal_by_name};
 pub use syscalls::{SYSCALLS, syscall_name};
 pub use version::V;

@@ -9,7 +9,7 @@ use hark_diag::{Code, Diagnostic};
 use hark_object::{Catalog, MissingProbes, Object, ProbeDef, ProgramDef};
 use probe_attach::{
     AttachError, AttachPoint, Leftovers, Link, Method, Program, Scope, attach_all, attach_order, detach_all,
-    expand,
+    expand, suggestion,
 };
 use std::borrow::Cow;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub(crate) fn find_places<'a>(
         let points = match expand(&probe.spec, cx.catalog) {
             Ok(points) => points,
             Err(error) => {
-                tolerate(cx.object, probe, &error, output)?;
+                tolerate(cx.object, cx.catalog, probe, &error, output)?;
                 continue;
             }
         };
@@ -153,7 +153,7 @@ pub(crate) fn attach_programs(
                 Err(error) => {
                     n -= 1;
                     let probe = program.probes.iter().find(|probe| error_is_about(&error, probe));
-                    tolerate(cx.object, probe.unwrap_or(&program.probes[0]), &error, output)?;
+                    tolerate(cx.object, cx.catalog, probe.unwrap_or(&program.probes[0]), &error, output)?;
                 }
             }
         }
@@ -173,6 +173,7 @@ fn error_is_about(error: &AttachError, probe: &ProbeDef) -> bool {
 /// Lets a missing probe pass if the script allows it, with a warning if it wants one.
 fn tolerate(
     object: &Object,
+    catalog: &dyn Catalog,
     probe: &ProbeDef,
     error: &AttachError,
     output: &mut Output<'_>,
@@ -186,7 +187,14 @@ fn tolerate(
             output.diagnostic(&Diagnostic::warning(Code::NO_SUCH_PROBE, probe.span, error.to_string()))
         }
         MissingProbes::Error | MissingProbes::Warn | MissingProbes::Ignore => {
-            Err(RunError::attach(probe, error))
+            let mut refused = RunError::attach(probe, error);
+            if let RunError::Attach { failure, .. } = &mut refused
+                && failure.missing
+                && let Some(hint) = suggestion(&probe.spec, catalog)
+            {
+                failure.help = Some(hint);
+            }
+            Err(refused)
         }
     }
 }

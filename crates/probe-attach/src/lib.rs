@@ -16,6 +16,7 @@ mod expand;
 mod kinds;
 mod link;
 mod point;
+mod suggest;
 
 pub use attach::{Method, Program, Scope, attach, attach_all};
 
@@ -24,4 +25,6 @@ pub use error::AttachError;
 pub use expand::expand;
 pub use kinds::on_demand::run_once;
 pub use link::{Leftovers, Link, detach_all};
+pub use suggest::suggestion;
+
 pub use point::{AttachPoint, Place, attach_order};

@@ -8,7 +8,7 @@ use crate::sema::Checker;
 use crate::typed::{Call, CallData, Expr, ExprKind};
 use crate::types::{Space, Type};
 use ebpf_asm::Size;
-use ebpf_codegen::ir::{Cond, Type as IrType, Value};
+use ebpf_codegen::ir::{BinOp, Cond, Type as IrType, Value};
 use hark_diag::Code;
 use hark_object::Loss;
 use hark_syntax::ast;
@@ -100,18 +100,24 @@ impl Builtin for Str {
             }
         }
         let mut args = vec![value];
-        let mut cap = max;
+        // All of max_strlen may be text; a given length counts the terminator, and what it cuts is meant to be cut.
+        let mut cap = max.saturating_add(1);
+        let mut data = CallData::None;
         if call.args.len() > 1 {
             let len = int_arg(cx, call, 1)?;
             match len.as_int() {
                 Some(n) if n < 0 => {
                     return Err(error(Code::WRONG_ARGUMENTS, len.span, "a text has no negative length"));
                 }
-                Some(n) => cap = u32::try_from(n).map_or(max, |n| n.saturating_add(1)).min(max),
+                Some(n) if n <= i64::from(max) => {
+                    cap = n as u32;
+                    data = CallData::Int(n);
+                }
+                Some(_) => {}
                 None => args.push(cx.convert(len, &Type::U64)),
             }
         }
-        Ok(call_expr(self, args, CallData::None, Type::Str { cap: cap.max(1) }, call.span))
+        Ok(call_expr(self, args, data, Type::Str { cap: cap.max(1) }, call.span))
     }
     fn lower(&self, cx: &mut Lower<'_>, call: &Call, ty: &Type, dst: Option<Mem>) -> Val {
         let Type::Str { cap } = *ty else { return Val::None };
@@ -126,6 +132,12 @@ impl Builtin for Str {
             }
             return Val::Mem(dst);
         }
+        if let CallData::Int(_) = call.data {
+            let space = space_of(cx, from);
+            let address = cx.scalar(from);
+            cx.read_text_within(dst, cap, address, 0, space);
+            return Val::Mem(dst);
+        }
         let space = space_of(cx, from);
         let address = cx.scalar(from);
         let Some(len) = call.args.get(1) else {
@@ -137,11 +149,13 @@ impl Builtin for Str {
         let wanted = cx.scalar(len);
         let read = cx.read_text(dst, cap, address, 0, space);
         let (cut, next) = (cx.b.create_block(), cx.b.create_block());
-        let _ = read;
+        count_truncation(cx, read, cap);
+        // The length counts the terminator; 0 is as 1.
+        let last = cx.b.binary_imm(BinOp::Sub, wanted, 1);
         let limit = cx.b.iconst(i64::from(cap));
-        cx.b.branch(Cond::Ult, wanted, limit, cut, next);
+        cx.b.branch(Cond::Ult, last, limit, cut, next);
         cx.b.seal_and_switch(cut);
-        let end = cx.b.ptr_add(dst.ptr, wanted);
+        let end = cx.b.ptr_add(dst.ptr, last);
         let zero = cx.b.iconst(0);
         cx.b.store(Size::B, zero, end, dst.off);
         cx.b.jump(next, &[]);

@@ -93,6 +93,7 @@ impl Lower<'_> {
                 Place::Remote(ptr, 0, Space::Kernel)
             }
             Place::Near(mem, space) => {
+                let mem = self.walkable(mem, bound.unwrap_or(1).saturating_mul(size));
                 let ptr = self.b.ptr_add(mem.ptr, offset);
                 let align = if size.is_multiple_of(8) { mem.align } else { 1 };
                 Place::Near(Mem { ptr, align, ..mem }, space)
@@ -181,6 +182,22 @@ impl Lower<'_> {
     /// Reads text of foreign memory into `cap` bytes (and one more that becomes 0). Returns what the helper
     /// returned: the length with terminator, or a negative error, in which case the text is empty.
     pub(crate) fn read_text(&mut self, dst: Mem, cap: u32, addr: Value, off: i64, space: Space) -> Value {
+        self.read_text_of(dst, cap, cap + 1, addr, off, space)
+    }
+
+    /// As [`Lower::read_text`], but what does not fit `cap` with its terminator is left out without a mark.
+    pub(crate) fn read_text_within(
+        &mut self,
+        dst: Mem,
+        cap: u32,
+        addr: Value,
+        off: i64,
+        space: Space,
+    ) -> Value {
+        self.read_text_of(dst, cap, cap, addr, off, space)
+    }
+
+    fn read_text_of(&mut self, dst: Mem, cap: u32, read: u32, addr: Value, off: i64, space: Space) -> Value {
         let helper = if space == Space::User {
             HelperId::PROBE_READ_USER_STR
         } else {
@@ -193,7 +210,7 @@ impl Lower<'_> {
             self.zero(dst, cap);
         }
         let src = self.remote_address(addr, off);
-        let (ptr, len) = (self.address(dst), self.b.iconst(i64::from(cap) + 1));
+        let (ptr, len) = (self.address(dst), self.b.iconst(i64::from(read)));
         let result = self.b.call(helper, &[ptr, len, src]);
         if self.options.warn_failed_reads {
             self.count_if_failed(result, Loss::FailedRead);

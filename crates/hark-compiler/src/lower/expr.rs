@@ -548,7 +548,18 @@ impl Lower<'_> {
         self.maybe_not(differs, true)
     }
 
+    /// The bytes where a run-time index may go: the verifier lets none into the context.
+    pub(crate) fn walkable(&mut self, mem: Mem, len: u32) -> Mem {
+        if mem.ptr != self.ctx() {
+            return mem;
+        }
+        let copy = self.new_bytes(len);
+        self.copy(copy, mem, len);
+        copy
+    }
+
     fn compare_loop(&mut self, a: Mem, b: Mem, n: u32, until_nul: bool) -> Value {
+        let (a, b) = (self.walkable(a, n), self.walkable(b, n));
         let i = self.b.declare_var(IrType::I64);
         let result = self.b.declare_var(IrType::I64);
         let zero = self.b.iconst(0);
