@@ -33,7 +33,11 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "verifier-sim",
         ],
     ),
-    ("F2", "probe-attach", &["hark-diag", "bpf-facts", "hark-btf", "hark-symbols", "hark-object", "bpf-syscall"]),
+    (
+        "F2",
+        "probe-attach",
+        &["hark-diag", "bpf-facts", "hark-btf", "hark-symbols", "hark-object", "bpf-syscall"],
+    ),
     ("F2", "ebpf-interp", &["ebpf-asm", "bpf-facts", "bpf-syscall"]),
     (
         "F3",
