@@ -1,7 +1,7 @@
 //! Conversions of `printf`.
 //!
 //! Where C and the tracers that came before differ, this follows the tracers: widths fill with `0` on either side
-//! and before a sign, precision shortens texts and does nothing to numbers, `%p` is a number with `0x`.
+//! and before a sign, the width of a tuple is that of its first parenthesis, precision shortens texts and does nothing to numbers, `%p` is a number with `0x`.
 
 use super::text::{buffer, two_digits};
 use super::{Context, decimal, pad, text};
@@ -58,7 +58,24 @@ fn convert(cx: &Context<'_>, conv: &Conv, value: &Value<'_>, out: &mut Vec<u8>) 
         out.truncate(out.len().min(from + precision as usize));
     }
     if let Some(width) = conv.width {
-        pad(out, from, width as usize, conv.left, if conv.zero { b'0' } else { b' ' });
+        let fill = if conv.zero { b'0' } else { b' ' };
+        let opening = opening(value).min(out.len() - from);
+        if opening == 0 {
+            pad(out, from, width as usize, conv.left, fill);
+        } else {
+            let at = if conv.left { from + opening } else { from };
+            let missing = (width as usize).saturating_sub(opening);
+            out.splice(at..at, std::iter::repeat_n(fill, missing));
+        }
+    }
+}
+
+/// Bytes of the bracket that a compound value begins with: its width is that of the bracket alone.
+fn opening(value: &Value<'_>) -> usize {
+    match value {
+        Value::Tuple(_) | Value::Array(_) => 1,
+        Value::Struct(_) => 2,
+        _ => 0,
     }
 }
 
@@ -199,7 +216,12 @@ mod tests {
         assert_eq!(one("%5s|%%", Ty::Bool, &[1]), " true|%");
         assert_eq!(one("%d", Ty::Bool, &[1]), "1");
         let pair = Ty::Tuple(vec![Ty::Int { bytes: 1, signed: true }; 2]);
-        assert_eq!(one("%10s|", pair, &[1, 2]), "    (1, 2)|");
+        assert_eq!(one("%10s|", pair.clone(), &[1, 2]), "         (1, 2)|");
+        assert_eq!(one("%-8s|", pair, &[1, 2]), "(       1, 2)|");
+        let field = |name: &str| hark_object::RecordField { name: name.into(), ty: Ty::Bool };
+        let record = Ty::Record(vec![field("a")]);
+        assert_eq!(one("%8s|", record.clone(), &[1]), "      { .a = true }|");
+        assert_eq!(one("%-8s|", record, &[1]), "{       .a = true }|");
         assert_eq!(one("%s", Ty::Ptr, &[8, 0, 0, 0, 0, 0, 0, 0]), "0x8");
     }
 
