@@ -3,9 +3,10 @@
 //! Blocks are laid out in reverse postorder, those that rarely run last; blocks that only jump on are skipped. The
 //! functions of a module follow one another, the entry first.
 
-use crate::mir::{Base, Callee, Const, Function, Inst, Opnd, Term};
+use crate::mir::{Arg, Base, Callee, Const, Function, Inst, Opnd, Term};
 use crate::regalloc::{Allocation, Edit, Operands, Point};
 use ebpf_asm::{AluOp, Cond, Imm64, Insn, InsnIdx, Operand, Program, Reg, Size, SrcLoc, SwapOp, Width};
+use rustc_hash::FxHashMap;
 
 /// Emits the functions of a module with their allocations; also tells where each begins.
 pub fn emit(functions: &[(Function, Allocation)]) -> (Program, Vec<InsnIdx>) {
@@ -273,17 +274,29 @@ fn negated(cond: Cond) -> Option<Cond> {
     })
 }
 
-/// Where a jump to each block ends up, blocks without any code being passed through.
+/// Where a jump to each block ends up: blocks without any code are passed through, and of blocks that only return
+/// the same constant one is enough.
 fn skip_empty(f: &Function, allocation: &Allocation) -> Vec<usize> {
     let n = f.blocks.len();
     let mut final_of: Vec<usize> = (0..n).collect();
+    let mut ends: FxHashMap<Const, usize> = FxHashMap::default();
+    for b in 1..n {
+        let block = &f.blocks[b];
+        if let Term::Exit(Arg::Const(value)) = block.term
+            && block.insts.is_empty()
+            && allocation.blocks[b].edits.len() == 1
+        {
+            final_of[b] = *ends.entry(value).or_insert(b);
+        }
+    }
     // Edges go forward except to loop headers, so one walk from the end follows whole chains; a circle of empty
     // blocks (an endless loop) is left as it is.
     for b in (0..n).rev() {
         let block = &f.blocks[b];
         let empty = block.insts.iter().all(|i| matches!(i.inst, Inst::Const { .. }))
             && allocation.blocks[b].edits.is_empty();
-        if let Term::Jump { to, .. } = block.term
+        if final_of[b] == b
+            && let Term::Jump { to, .. } = block.term
             && empty
             && b != 0
             && final_of[to.index()] != b

@@ -201,6 +201,11 @@ impl Selector<'_> {
         if let Some(c) = self.constant(v) {
             return self.const_reg(c);
         }
+        // An offset of 0 is no other value.
+        let v = match self.root(v) {
+            (root, 0) => root,
+            _ => v,
+        };
         match self.regs[v.index()] {
             Some(r) => r,
             None => {
@@ -226,8 +231,9 @@ impl Selector<'_> {
         }
         let (root, off) = self.root(v);
         match i32::try_from(off) {
-            Ok(off) if off != 0 => Arg::Off(self.reg(root), off),
-            Ok(_) | Err(_) => Arg::Reg(self.reg(v)),
+            Ok(0) => Arg::Reg(self.reg(root)),
+            Ok(off) => Arg::Off(self.reg(root), off),
+            Err(_) => Arg::Reg(self.reg(v)),
         }
     }
 

@@ -8,6 +8,8 @@ mod fold;
 mod gvn;
 mod load_forward;
 mod memory;
+mod merge_slots;
+mod merge_stores;
 mod params;
 mod ranges;
 mod rewrite;
@@ -55,6 +57,8 @@ pub static PASSES: &[Pass] = &[
     dead_stores::PASS,
     ranges::PASS,
     dce::PASS,
+    merge_slots::PASS,
+    merge_stores::PASS,
     sink::PASS,
     tail_merge::PASS,
 ];
@@ -73,6 +77,9 @@ pub static ORDER: &[(&str, &str, &str)] = &[
     ("gvn", "load-forward", "equal addresses are one value"),
     ("load-forward", "dead-stores", "a store is dead once its loads are gone"),
     ("load-forward", "ranges", "what is loaded again is known better as what was stored"),
+    ("gvn", "merge-slots", "equal contents are equal values"),
+    ("dead-stores", "merge-slots", "a slot that is only written is no reason to keep another"),
+    ("dead-stores", "merge-stores", "zeroing is narrowed before it is taken apart"),
     ("dce", "sink", "dead users would keep values up"),
     ("gvn", "sink", "equal computations in several branches are shared above them first"),
     ("branch-fold", "tail-merge", "blocks must have their last form to be alike"),

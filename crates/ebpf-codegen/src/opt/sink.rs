@@ -2,7 +2,8 @@
 //!
 //! So a predicate that filters most events out costs only what it looks at itself. Only what has no effect and is
 //! the same at any time moves: arithmetic, addresses, reads of the context, helpers that are pure for a run. Nothing
-//! moves into a loop.
+//! moves into a loop. Within a block, what is only used behind a call is computed behind it, so that it needs no
+//! register that calls keep.
 
 use super::memory::{Root, place};
 use super::{Pass, Plan};
@@ -93,6 +94,9 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
         kept.reverse();
         f.blocks[block].insts = kept;
     }
+    for &b in &cfg.rpo {
+        changed |= delay(f, Block::new(b as usize), &uses);
+    }
     // What arrives stands before the first use in its new block: at the head, in the order of definition. Blocks
     // below were visited before, so arrivals are in reverse order.
     for (b, moved) in arrivals.into_iter().enumerate() {
@@ -104,6 +108,73 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
         f.blocks[block].insts = place_before_uses(f, moved.into_iter().rev().collect(), old);
     }
     changed
+}
+
+/// Moves computations of one block behind the calls before their first use, if what they need lives on anyway.
+fn delay(f: &mut Function, block: Block, uses: &[Uses]) -> bool {
+    let insts = std::mem::take(&mut f.blocks[block].insts);
+    // Positions of uses in this block; the terminator counts as the last instruction.
+    let end = insts.len();
+    let mut first: rustc_hash::FxHashMap<Value, usize> = rustc_hash::FxHashMap::default();
+    let mut last: rustc_hash::FxHashMap<Value, usize> = rustc_hash::FxHashMap::default();
+    let mut note = |v: Value, i: usize| {
+        first.entry(v).or_insert(i);
+        last.insert(v, i);
+    };
+    for (i, &inst) in insts.iter().enumerate() {
+        f.insts[inst].data.for_each_operand(|v| note(v, i));
+    }
+    f.blocks[block].term.for_each_operand(|v| note(v, end));
+    let is_call = |i: usize| {
+        matches!(
+            f.insts[insts[i]].data,
+            InstData::CallHelper(..) | InstData::CallFunc(..) | InstData::CallKfunc { .. }
+        )
+    };
+    let mut calls_before = vec![0u32; end + 1];
+    for i in 0..end {
+        calls_before[i + 1] = calls_before[i] + u32::from(is_call(i));
+    }
+    let mut moved = vec![false; end];
+    let here: rustc_hash::FxHashSet<Inst> = insts.iter().copied().collect();
+    // Backwards, so that what is moved makes room for what it uses.
+    for i in (0..end).rev() {
+        let node = &f.insts[insts[i]];
+        let Some(result) = node.result.filter(|_| movable(f, &node.data)) else { continue };
+        let only_here = matches!(uses[result.index()], Uses::Below(to) if to as usize == block.index());
+        let Some(&at) = first.get(&result) else { continue };
+        if !only_here || at == end || calls_before[at] == calls_before[i + 1] {
+            continue;
+        }
+        // Operands that end here would have to live on in its place.
+        let mut free = true;
+        node.data.for_each_operand(|v| {
+            let lives = f.as_const(v).is_some()
+                || matches!(uses[v.index()], Uses::Below(to) if to as usize != block.index())
+                || last.get(&v).is_some_and(|l| *l > at)
+                || matches!(f.values[v].def, crate::ir::ValueDef::Inst(d)
+                    if here.contains(&d) && movable(f, &f.insts[d].data) && last.get(&v) == Some(&i));
+            free &= lives;
+        });
+        if free {
+            moved[i] = true;
+            node.data.for_each_operand(|v| {
+                // Its operands are used where it goes, now.
+                if first.get(&v) == Some(&i) {
+                    first.insert(v, at);
+                }
+                last.entry(v).and_modify(|l| *l = (*l).max(at));
+            });
+        }
+    }
+    if !moved.contains(&true) {
+        f.blocks[block].insts = insts;
+        return false;
+    }
+    let (down, stay): (Vec<_>, Vec<_>) = insts.into_iter().zip(moved).partition(|(_, m)| *m);
+    let strip = |list: Vec<(Inst, bool)>| list.into_iter().map(|(i, _)| i).collect();
+    f.blocks[block].insts = place_before_uses(f, strip(down), strip(stay));
+    true
 }
 
 /// Puts each of `moved` directly before its first user among `old` (or at the end).

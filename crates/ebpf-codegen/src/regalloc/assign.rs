@@ -426,7 +426,7 @@ impl<'a> Assigner<'a> {
                 Inst::Call { args, .. } => {
                     return args.iter().position(|a| a.reg() == Some(v)).map(|n| n as u8 + 1);
                 }
-                inst if inst.tied() == Some(v) => v = inst.def()?,
+                inst if inst.tied() == Some(v) || inst.commutes() == Some(v) => v = inst.def()?,
                 _ => return None,
             }
         }
@@ -572,9 +572,19 @@ impl<'a> Assigner<'a> {
             self.consume(i, inst);
             r
         } else if let Some(t) = swap.or(tied) {
-            let r = self.regs[t.index()].expect("an operand is in a register");
-            self.consume(i, inst);
-            r
+            let from = self.regs[t.index()].expect("an operand is in a register");
+            match self.early(dst, i, from) {
+                Some(r) if swap.is_none() => {
+                    self.edit(Point::before(i), Edit::Move { to: reg(r), from: reg(from) });
+                    operands.uses[0] = Some(reg(r));
+                    self.consume(i, inst);
+                    r
+                }
+                Some(_) | None => {
+                    self.consume(i, inst);
+                    from
+                }
+            }
         } else if matches!(inst, Inst::Select { .. }) {
             let r = self.take(dst, i, locked);
             self.consume(i, inst);
@@ -586,6 +596,20 @@ impl<'a> Assigner<'a> {
         self.define(dst, r, i);
         operands.def = Some(reg(r));
         operands
+    }
+
+    /// A callee-saved register for a result that would be in `from` but had better be moved at once: it lives
+    /// across calls on every way out of the block, and each of them would have to move it.
+    fn early(&self, dst: VReg, i: usize, from: u8) -> Option<u8> {
+        let succs = &self.cfg.succs[self.block];
+        let hot = |s: &&u32| !self.f.blocks[**s as usize].cold;
+        let live = |s: &u32| self.live.live_in[*s as usize].binary_search_by_key(&dst, |e| e.0).is_ok();
+        let needed = self.live.crosses[dst.index()]
+            && bit(from) & CALLER_SAVED != 0
+            && self.next_call.get(i + 1) == Some(&DEAD)
+            && succs.iter().filter(hot).count() > 1
+            && succs.iter().filter(hot).all(live);
+        if needed { self.free_of(CALLEE_SAVED) } else { None }
     }
 
     fn define(&mut self, dst: VReg, r: u8, i: usize) {
@@ -656,6 +680,11 @@ impl<'a> Assigner<'a> {
         self.sequence(moves, Point::before(i), occupied);
         if let Some(ret) = ret {
             self.define(ret, 0, i);
+            if let Some(r) = self.early(ret, i, 0).filter(|_| self.regs[ret.index()] == Some(0)) {
+                self.edit(Point::after(i), Edit::Move { to: reg(r), from: Reg::R0 });
+                self.release(ret);
+                self.hold(r, ret);
+            }
         }
     }
 

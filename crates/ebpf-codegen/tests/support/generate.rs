@@ -256,7 +256,38 @@ impl Generator<'_> {
         }
     }
 
+    /// A key of 16 bytes, built anew: two halves, or bytes.
+    fn key(&mut self) {
+        let slot = self.b.slot(16);
+        let p = self.b.slot_addr(slot);
+        match self.next() % 3 {
+            0 => {
+                self.b.mem_zero(p, 0, 16);
+                let v = self.pick();
+                self.b.store(Size::W, v, p, 8);
+            }
+            1 => {
+                let (v, w) = (self.pick(), self.pick());
+                self.b.store(Size::Dw, v, p, 0);
+                self.b.store(Size::Dw, w, p, 8);
+            }
+            _ => {
+                self.b.mem_zero(p, 0, 16);
+                for i in 0..5 {
+                    let byte = i64::from(self.next());
+                    let v = self.b.iconst(byte);
+                    self.b.store(Size::B, v, p, i * 2);
+                }
+            }
+        }
+        let map = self.b.map(MapRef(0));
+        self.b.call_void(HelperId::MAP_DELETE_ELEM, &[map, p]);
+    }
+
     fn call(&mut self) {
+        if self.next() % 3 == 0 {
+            return self.key();
+        }
         if self.flavour == Flavour::Kernel {
             // Its result differs from run to run; what matters is that registers are lost.
             let v = self.b.call(HelperId::KTIME_GET_NS, &[]);

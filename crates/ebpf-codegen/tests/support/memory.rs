@@ -108,6 +108,12 @@ impl World {
             }
             // ktime_get_ns, get_prandom_u32, get_smp_processor_id, get_current_pid_tgid, get_current_uid_gid
             5 | 7 | 8 | 14 | 15 => Ok(u64::from(id) * 0x1234_5678_9abc),
+            // map_delete_elem: what matters is the key.
+            3 => {
+                let key = vec![self.load(args[1], 8)?, self.load(args[1] + 8, 8)?];
+                self.log.push((id, key));
+                Ok(0)
+            }
             // send_signal
             109 => {
                 self.log.push((id, args.to_vec()));
