@@ -280,8 +280,7 @@ fn skip_empty(f: &Function, allocation: &Allocation) -> Vec<usize> {
     let n = f.blocks.len();
     let mut final_of: Vec<usize> = (0..n).collect();
     let mut ends: FxHashMap<Const, usize> = FxHashMap::default();
-    for b in 1..n {
-        let block = &f.blocks[b];
+    for (b, block) in f.blocks.iter().enumerate().skip(1) {
         if let Term::Exit(Arg::Const(value)) = block.term
             && block.insts.is_empty()
             && allocation.blocks[b].edits.len() == 1

@@ -24,13 +24,16 @@ struct Writes {
     bad: bool,
 }
 
+/// Size of a slot and what is written to it.
+type Contents = (u32, Vec<(i64, u32, Option<Value>)>);
+
 fn run(f: &mut Function, _: &Plan<'_>) -> bool {
     if f.slots.len() < 2 {
         return false;
     }
     let cfg = f.cfg();
     let slots = summary(f, &cfg);
-    let mut known: FxHashMap<(u32, Vec<(i64, u32, Option<Value>)>), Vec<SlotId>> = FxHashMap::default();
+    let mut known: FxHashMap<Contents, Vec<SlotId>> = FxHashMap::default();
     let mut to: Vec<Option<SlotId>> = vec![None; f.slots.len()];
     let mut order: Vec<SlotId> = f.slots.ids().filter(|s| !slots[s.index()].bad).collect();
     order.retain(|s| slots[s.index()].block.is_some());
