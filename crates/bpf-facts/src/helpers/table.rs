@@ -353,7 +353,7 @@ helpers! {
     64 BIND "bind" (Ctx, Mem(Read), Len) -> Ret::Scalar; V(4, 17), ProgSet::of(&[P::CgroupSockAddr]), &[], PLAIN;
     65 XDP_ADJUST_TAIL "xdp_adjust_tail" (Ctx, Anything) -> Ret::Scalar; V(4, 18), ProgSet::of(&[P::Xdp]), &[], CLOBBERS;
     66 SKB_GET_XFRM_STATE "skb_get_xfrm_state" (Ctx, Anything, Mem(Write), Len, Anything) -> Ret::Scalar; V(4, 18), TC, &[], PLAIN;
-    67 GET_STACK "get_stack" (Ctx, Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(4, 18), TRACING_LIKE, &[], GPL;
+    67 GET_STACK "get_stack" (Ctx, Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(4, 18), TRACING_LIKE, &[], GPL.and(FILLS);
     68 SKB_LOAD_BYTES_RELATIVE "skb_load_bytes_relative" (Ctx, Anything, Mem(Write), Len, Anything) -> Ret::Scalar; V(4, 18), ProgSet::of(&[P::SocketFilter, P::SchedCls, P::SchedAct, P::CgroupSkb, P::SkReuseport]), &[], PLAIN;
     69 FIB_LOOKUP "fib_lookup" (Ctx, Mem(ReadWrite), Len, Anything) -> Ret::Scalar; V(4, 18), TC_XDP, &[], GPL;
     70 SOCK_HASH_UPDATE "sock_hash_update" (Ctx, ConstMapPtr, MapKey, Anything) -> Ret::Scalar; V(4, 18), ProgSet::of(&[P::SockOps]), &[MapType::Sockhash], PACKET;

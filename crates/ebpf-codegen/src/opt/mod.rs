@@ -12,6 +12,7 @@ mod merge_slots;
 mod merge_stores;
 mod params;
 mod ranges;
+mod reuse_lookups;
 mod rewrite;
 mod sink;
 mod tail_merge;
@@ -54,10 +55,11 @@ pub static PASSES: &[Pass] = &[
     branch_fold::PASS,
     gvn::PASS,
     load_forward::PASS,
+    merge_slots::PASS,
+    reuse_lookups::PASS,
     dead_stores::PASS,
     ranges::PASS,
     dce::PASS,
-    merge_slots::PASS,
     merge_stores::PASS,
     sink::PASS,
     tail_merge::PASS,
@@ -78,7 +80,9 @@ pub static ORDER: &[(&str, &str, &str)] = &[
     ("load-forward", "dead-stores", "a store is dead once its loads are gone"),
     ("load-forward", "ranges", "what is loaded again is known better as what was stored"),
     ("gvn", "merge-slots", "equal contents are equal values"),
-    ("dead-stores", "merge-slots", "a slot that is only written is no reason to keep another"),
+    ("load-forward", "merge-slots", "a slot that is never loaded from is only a key"),
+    ("merge-slots", "reuse-lookups", "equal keys are in one slot"),
+    ("reuse-lookups", "ranges", "the second result is compared with NULL again"),
     ("dead-stores", "merge-stores", "zeroing is narrowed before it is taken apart"),
     ("dce", "sink", "dead users would keep values up"),
     ("gvn", "sink", "equal computations in several branches are shared above them first"),

@@ -67,14 +67,16 @@ impl<'a> Assigner<'a> {
     pub(super) fn new(f: &'a Function, cfg: &'a Cfg) -> Self {
         let n = f.n_vregs as usize;
         let blocks = f.blocks.len();
+        let live = Liveness::of(f, cfg);
+        let hints = argument_hints(f, &live.crosses);
         Self {
             f,
             cfg,
-            live: Liveness::of(f, cfg),
+            live,
             consts: f.consts(),
             spilled: vec![false; n],
             defs: vec![None; n],
-            hints: vec![None; n],
+            hints,
             entry: vec![[None; N_REGS as usize]; blocks],
             exit: vec![[None; N_REGS as usize]; blocks],
             out: vec![BlockAllocation::default(); blocks],
@@ -862,6 +864,44 @@ impl<'a> Assigner<'a> {
         }
         n_slots
     }
+}
+
+/// Where values that live across no call are wanted as argument or result; also what such values are computed from
+/// in place.
+fn argument_hints(f: &Function, crosses: &[bool]) -> Vec<Option<u8>> {
+    let mut hints = vec![None; f.n_vregs as usize];
+    let mut want = |v: VReg, r: u8| {
+        if !crosses[v.index()] && hints[v.index()].is_none() {
+            hints[v.index()] = Some(r);
+        }
+    };
+    for block in &f.blocks {
+        for node in &block.insts {
+            if let Inst::Call { args, .. } = &node.inst {
+                for (n, arg) in args.iter().enumerate() {
+                    if let Some(v) = arg.reg() {
+                        want(v, n as u8 + 1);
+                    }
+                }
+            }
+        }
+        if let Term::Exit(arg) = &block.term
+            && let Some(v) = arg.reg()
+        {
+            want(v, 0);
+        }
+    }
+    for block in f.blocks.iter().rev() {
+        for node in block.insts.iter().rev() {
+            if let (Some(from), Some(to)) = (node.inst.tied(), node.inst.def())
+                && !crosses[from.index()]
+                && hints[from.index()].is_none()
+            {
+                hints[from.index()] = hints[to.index()];
+            }
+        }
+    }
+    hints
 }
 
 /// A constant moved by an offset, if that is one again.

@@ -281,11 +281,24 @@ impl Generator<'_> {
             }
         }
         let map = self.b.map(MapRef(0));
+        if self.flavour == Flavour::Simulated && self.next().is_multiple_of(2) {
+            let found = self.b.call(HelperId::MAP_LOOKUP_ELEM, &[map, p]);
+            let (some, end) = (self.b.create_block(), self.b.create_block());
+            self.b.branch_nonzero(found, some, end);
+            self.b.seal_and_switch(some);
+            let v = self.b.load(Size::Dw, found, 8);
+            let n = self.b.binary_imm(BinOp::Add, v, 1);
+            self.b.store(Size::Dw, n, found, 8);
+            self.b.def_var(self.vars[0], v);
+            self.b.jump(end, &[]);
+            self.b.seal_and_switch(end);
+            return;
+        }
         self.b.call_void(HelperId::MAP_DELETE_ELEM, &[map, p]);
     }
 
     fn call(&mut self) {
-        if self.next() % 3 == 0 {
+        if self.next().is_multiple_of(3) {
             return self.key();
         }
         if self.flavour == Flavour::Kernel {
