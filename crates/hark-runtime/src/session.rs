@@ -21,7 +21,7 @@ use bpf_syscall::wait::{Poller, Process, Signal, Signals};
 use bpf_syscall::{Kernel, MapFd, Records};
 use hark_object::{Catalog, MapRole, Object, ProbeSpec};
 use probe_attach::{Leftovers, Link, Scope, run_once};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -155,7 +155,10 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
         return Ok(Ended { code: 0, lost: false, leftovers: attached.detach() });
     }
     if let Some(line) = &options.notify {
-        actions.output.sink.buffer.extend_from_slice(format!("{line}\n").as_bytes());
+        // Whoever waits for it reads standard output, wherever the script's own output goes.
+        actions.output.sink.flush()?;
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(RunError::Output)?;
     }
     let iterated = read_iterators(kernel, &programs, &attached.links, &mut actions)?;
     if let Some(child) = &mut child {
