@@ -2,6 +2,7 @@
 
 use crate::ctypes::CTypes;
 use crate::lower::{self, Lowered};
+use crate::prog_types;
 use crate::sema;
 use crate::target::{Options, Target};
 use crate::typed::TypedScript;
@@ -178,6 +179,7 @@ fn assemble(
         for (spec, name, span) in unit.probes {
             probes.push((span, ProbeDef { spec, program: programs.len(), name, span }));
         }
+        let types = prog_types::of(&compiled);
         programs.push(ProgramDef {
             name: context.probe.to_string(),
             ty: context.prog,
@@ -185,6 +187,7 @@ fn assemble(
             code: compiled.program,
             btf_target: context.btf_target.clone(),
             sleepable: false,
+            types,
         });
         stats.push(compiled.stats);
     }

@@ -14,6 +14,7 @@ mod kernel_types;
 pub mod list_probes;
 mod lower;
 pub mod probes;
+mod prog_types;
 mod sema;
 mod target;
 mod tracefs;

@@ -4,7 +4,7 @@ use crate::target::Target;
 use bpf_facts::ProgType;
 use hark_diag::{Code, Diagnostic};
 use hark_object::{MapDef, MapRole, Object};
-use verifier_sim::{MapShape, Options, ProgEnv, Report, Verdict, verify};
+use verifier_sim::{FuncDef, MapShape, Options, ProgEnv, Report, Verdict, verify};
 
 /// The verdict on each program, in order.
 pub fn verify_object(object: &Object, target: &Target) -> Vec<Report> {
@@ -18,6 +18,10 @@ pub fn verify_object(object: &Object, target: &Target) -> Vec<Report> {
             env.attach_btf_id = program.btf_target.as_ref().map(|t| t.btf_id);
             env.sleepable = program.sleepable;
             env.n_cpus = Some(target.n_cpus);
+            let functions = program.types.iter().flat_map(|types| &types.functions);
+            let funcs: Vec<FuncDef> =
+                functions.map(|(at, id)| FuncDef { at: *at, global: false, type_id: *id }).collect();
+            env.funcs = &funcs;
             if program.ty == ProgType::Tracing {
                 env.btf = target.btf.get();
             }

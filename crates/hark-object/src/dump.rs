@@ -89,6 +89,9 @@ fn describe_program(program: &ProgramDef) -> String {
         out += " sleepable";
     }
     let _ = write!(out, " insns={}", program.code.insns.len());
+    if let Some(types) = &program.types {
+        let _ = write!(out, " functions={}", types.functions.len());
+    }
     out
 }
 
@@ -186,6 +189,7 @@ mod tests {
                 code: Program { insns: vec![Insn::Exit], locs: vec![] },
                 btf_target: None,
                 sleepable: false,
+                types: None,
             }],
             probes: vec![ProbeDef {
                 spec: ProbeSpec::Begin,

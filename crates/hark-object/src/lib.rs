@@ -27,7 +27,7 @@ pub use event::{EVENT_HEADER, EventDef, EventKind, Field, Severity, TextFormat};
 pub use format::{Conv, ConvKind, Format, FormatError, Length, Piece};
 pub use loss::Loss;
 pub use map::{MapDef, MapRole, UserMap};
-pub use object::{BtfTarget, Object, ProbeDef, ProgramDef};
+pub use object::{BtfTarget, Object, ProbeDef, ProgramDef, ProgramTypes};
 pub use pattern::{glob, is_pattern};
 pub use probe::{ProbeSpec, UserLocation};
 pub use run_info::{RUN_INFO_SIZE, RunField};

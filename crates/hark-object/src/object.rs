@@ -5,7 +5,7 @@ use crate::event::EventDef;
 use crate::map::MapDef;
 use crate::probe::ProbeSpec;
 use bpf_facts::{AttachType, ProgType};
-use ebpf_asm::{Program, SrcLoc};
+use ebpf_asm::{InsnIdx, Program, SrcLoc};
 use hark_diag::Span;
 
 /// A compiled script.
@@ -42,6 +42,17 @@ pub struct ProgramDef {
     pub btf_target: Option<BtfTarget>,
     /// Whether it may sleep.
     pub sleepable: bool,
+    /// Types of its functions; the kernel wants them where one is called back.
+    pub types: Option<ProgramTypes>,
+}
+
+/// Type information of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramTypes {
+    /// BTF.
+    pub btf: Vec<u8>,
+    /// First instruction and type id of each function, in order; the first is the program's entry.
+    pub functions: Vec<(InsnIdx, u32)>,
 }
 
 /// A function or hook in BTF.

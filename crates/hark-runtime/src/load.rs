@@ -3,8 +3,8 @@
 use crate::error::RunError;
 use bpf_facts::MapType;
 use bpf_syscall::{
-    AttachTarget, BtfFd, IdKind, Kernel, LoadError, LogLevel, MapCreate, MapFd, PROG_SLEEPABLE, ProgFd,
-    ProgLoad, UpdateMode, clock, host,
+    AttachTarget, BtfFd, FuncInfo, IdKind, Kernel, LoadError, LogLevel, MapCreate, MapFd, PROG_SLEEPABLE,
+    ProgBtf, ProgFd, ProgLoad, UpdateMode, clock, host,
 };
 use ebpf_asm::{MapRef, Slot, encode};
 use hark_object::{EventKind, MapDef, MapRole, Object, ProbeSpec, ProgramDef, RUN_INFO_SIZE, RunField};
@@ -211,6 +211,20 @@ pub fn load_program(
         Some(btf) => AttachTarget::Module { btf_id: target.btf_id, btf },
         None => AttachTarget::Vmlinux { btf_id: target.btf_id },
     });
+    let types = match &program.types {
+        Some(types) => {
+            let btf = kernel.btf_load(&types.btf).map_err(|error| RunError::Program {
+                program: format!("{} (types)", program.name),
+                error: error.error,
+            })?;
+            let slots = program.code.slots();
+            let first = |at| slots.slot_of(at).map_or(0, |slot| slot.0);
+            let infos =
+                types.functions.iter().map(|(at, id)| FuncInfo { insn_off: first(*at), type_id: *id });
+            Some((btf, infos.collect::<Vec<_>>()))
+        }
+        None => None,
+    };
     let request = ProgLoad {
         name: &program.name,
         ty: program.ty,
@@ -218,7 +232,7 @@ pub fn load_program(
         insns: &insns,
         license: &object.license,
         target,
-        btf: None,
+        btf: types.as_ref().map(|(btf, func_info)| ProgBtf { btf, func_info, line_info: &[] }),
         flags: if program.sleepable { PROG_SLEEPABLE } else { 0 },
         log: LogLevel::None,
     };

@@ -104,6 +104,7 @@ impl Script {
             code,
             btf_target: None,
             sleepable: false,
+            types: None,
         });
         let program = self.object.programs.len() - 1;
         self.object.probes.push(ProbeDef { name: spec.to_string(), spec, program, span: Span::default() });
