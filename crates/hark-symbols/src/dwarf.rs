@@ -1,8 +1,9 @@
 //! Debug information: where a source line is, and what a function takes and returns.
 //!
-//! Only for attaching (`uprobe:BIN@file.c:LINE`, `args` of uprobes); names of addresses are blazesym's business.
-//! Nothing is kept between questions but the sections, so a question costs one pass over the units it concerns.
+//! For attaching (`uprobe:BIN@file.c:LINE`, `args` of uprobes) nothing is kept between questions but the sections, so
+//! a question costs one pass over the units it concerns. For printing, [`Frames`] keeps addr2line's tables.
 
+mod frames;
 mod lines;
 mod types;
 
@@ -15,11 +16,12 @@ use gimli::{EndianSlice, RunTimeEndian, SectionId};
 use crate::debug_file;
 use crate::elf::{Elf, ElfError};
 
+pub(crate) use frames::Frames;
 pub use lines::LinePlace;
 pub use types::{DebugFunction, DebugMember, DebugParam, DebugType};
 
-/// Most bytes that one compressed section may turn into.
-const MAX_INFLATED: u64 = 2 << 30;
+/// Most bytes that the compressed sections of a file may turn into.
+const MAX_INFLATED: u64 = 1 << 30;
 
 /// Why debug information has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +85,7 @@ impl DebugInfo {
         let sections = [
             SectionId::DebugAbbrev,
             SectionId::DebugAddr,
+            SectionId::DebugAranges,
             SectionId::DebugInfo,
             SectionId::DebugLine,
             SectionId::DebugLineStr,
@@ -91,6 +94,7 @@ impl DebugInfo {
             SectionId::DebugStr,
             SectionId::DebugStrOffsets,
         ];
+        let mut left = MAX_INFLATED;
         for name in sections.map(SectionId::name) {
             let Some((packed, size)) = self.source().compressed_section(name) else { continue };
             let Some(packed) = packed else {
@@ -100,9 +104,10 @@ impl DebugInfo {
             };
             let mut bytes = Vec::new();
             flate2::read::ZlibDecoder::new(packed)
-                .take(size.min(MAX_INFLATED))
+                .take(size.min(left))
                 .read_to_end(&mut bytes)
                 .map_err(|e| self.broken(format!("{name}: {e}")))?;
+            left -= bytes.len() as u64;
             self.inflated.insert(name, bytes);
         }
         Ok(())
@@ -116,8 +121,13 @@ impl DebugInfo {
         let endian =
             if self.source().is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
         let load = |id: SectionId| -> Result<Slice<'_>, std::convert::Infallible> {
-            let plain = || self.source().section(id.name()).unwrap_or(&[]);
-            Ok(EndianSlice::new(self.inflated.get(id.name()).map_or_else(plain, Vec::as_slice), endian))
+            let bytes = match self.inflated.get(id.name()) {
+                Some(bytes) => bytes.as_slice(),
+                // A section that nobody here needs has been left packed: better none than nonsense.
+                None if self.source().compressed_section(id.name()).is_some() => &[],
+                None => self.source().section(id.name()).unwrap_or(&[]),
+            };
+            Ok(EndianSlice::new(bytes, endian))
         };
         match Dwarf::load(load) {
             Ok(dwarf) => dwarf,

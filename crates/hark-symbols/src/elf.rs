@@ -79,6 +79,24 @@ impl Symbol<'_> {
     }
 }
 
+/// Where a symbol's name is: a fifth of the space of a copy, for who keeps a million of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameRef {
+    table: Table,
+    at: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Table {
+    Own,
+    Debug,
+    Dynamic,
+}
+
+fn without_version(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(name, _)| name)
+}
+
 /// A part of the file that is mapped into memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
@@ -262,18 +280,34 @@ impl Elf {
     /// All symbols defined here: those of `.symtab` (or of the debug file opened with the file), then those of
     /// `.dynsym`, most of which are the same ones again.
     pub fn symbols(&self) -> impl Iterator<Item = Symbol<'_>> {
-        let debug = self.debug.as_deref().into_iter().flat_map(|d| d.table(SHT_SYMTAB));
-        self.table(SHT_SYMTAB).chain(debug).chain(self.table(SHT_DYNSYM))
+        self.symbols_by_name().map(|(symbol, _)| symbol)
     }
 
-    fn table(&self, ty: u32) -> impl Iterator<Item = Symbol<'_>> {
+    /// As [`Elf::symbols`], each with where its name is.
+    pub(crate) fn symbols_by_name(&self) -> impl Iterator<Item = (Symbol<'_>, NameRef)> {
+        let debug = self.debug.as_deref().into_iter().flat_map(|d| d.table(SHT_SYMTAB, Table::Debug));
+        self.table(SHT_SYMTAB, Table::Own).chain(debug).chain(self.table(SHT_DYNSYM, Table::Dynamic))
+    }
+
+    /// The name that [`Elf::symbols_by_name`] found there.
+    pub(crate) fn name_at(&self, name: NameRef) -> Option<&str> {
+        let (elf, ty) = match name.table {
+            Table::Own => (self, SHT_SYMTAB),
+            Table::Debug => (self.debug.as_deref()?, SHT_SYMTAB),
+            Table::Dynamic => (self, SHT_DYNSYM),
+        };
+        let names = elf.sections.get(elf.section_of_type(ty)?.sh_link as usize)?;
+        string_at(elf.data_of(names)?, name.at as usize).map(without_version)
+    }
+
+    fn table(&self, ty: u32, as_table: Table) -> impl Iterator<Item = (Symbol<'_>, NameRef)> {
         let parts = self.section_of_type(ty).and_then(|section| {
             let names = self.data_of(self.sections.get(section.sh_link as usize)?)?;
             let data = self.data_of(section)?;
             let count = data.len() / goblin::elf::Sym::size(self.ctx.container);
             Some((Symtab::parse(data, 0, count, self.ctx).ok()?, names))
         });
-        parts.into_iter().flat_map(|(table, names)| {
+        parts.into_iter().flat_map(move |(table, names)| {
             table.iter().filter_map(move |sym| {
                 if sym.st_shndx == 0 || sym.st_value == 0 {
                     return None;
@@ -285,9 +319,10 @@ impl Elf {
                     STT_NOTYPE => SymbolKind::Label,
                     _ => return None,
                 };
-                let name = string_at(names, sym.st_name)?;
-                let name = name.split_once('@').map_or(name, |(name, _)| name);
-                (!name.is_empty()).then_some(Symbol { name, addr: sym.st_value, size: sym.st_size, kind })
+                let name = without_version(string_at(names, sym.st_name)?);
+                let at = NameRef { table: as_table, at: u32::try_from(sym.st_name).ok()? };
+                let symbol = Symbol { name, addr: sym.st_value, size: sym.st_size, kind };
+                (!name.is_empty()).then_some((symbol, at))
             })
         })
     }

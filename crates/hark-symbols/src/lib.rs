@@ -13,6 +13,7 @@
 //! symbols, never a panic. What is parsed from `/proc` and tracefs is handed in as text by the caller, except in
 //! [`library`], [`debug_file`] and [`Symbolizer`], whose business is to find files.
 
+mod binary;
 pub mod debug_file;
 mod demangle;
 pub mod dwarf;

@@ -1,9 +1,7 @@
 //! From addresses to names, when something is printed.
 //!
-//! Kernel addresses are looked up in [`Kallsyms`]. User addresses go process → mapping → file, and what is at that
-//! offset of the file is asked of blazesym, which knows ELF symbols, DWARF lines, inlined functions, compressed debug
-//! sections and separate debug files. Nothing is opened before the first address, and every file is read once however
-//! many processes have it mapped.
+//! Kernel addresses are looked up in [`Kallsyms`]. User addresses go process → mapping → file → [`Binary`]. Nothing is
+//! opened before the first address, and every file is read once however many processes have it mapped.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -14,9 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use blazesym::symbolize::source::{Elf as ElfSource, Source};
-use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer as Blazesym};
-
+use crate::binary::Binary;
 use crate::demangle::{demangle_cpp, demangle_rust};
 use crate::elf::Elf;
 use crate::kallsyms::Kallsyms;
@@ -70,6 +66,8 @@ pub struct Wishes {
     pub demangle_rust: bool,
 }
 
+/// Files whose debug information is used; it is never given back. Those beyond give names without lines.
+const MAX_DESCRIBED: usize = 256;
 /// How old the knowledge of a process's mappings must be to be renewed for an unknown address. Stacks of code without
 /// frame pointers are full of numbers that are no addresses.
 const REREAD_AFTER: Duration = Duration::from_millis(10);
@@ -78,7 +76,7 @@ const REREAD_AFTER: Duration = Duration::from_millis(10);
 pub struct Symbolizer {
     wishes: Wishes,
     kernel: OnceCell<Option<Kallsyms>>,
-    files: OnceCell<Blazesym>,
+    binaries: RefCell<HashMap<PathBuf, Option<Rc<Binary>>>>,
     processes: RefCell<HashMap<u32, Rc<Process>>>,
     /// By device and inode: a path that leads to the file from here.
     paths: RefCell<HashMap<(u32, u32, u64), Option<PathBuf>>>,
@@ -102,7 +100,7 @@ impl Symbolizer {
         Symbolizer {
             wishes,
             kernel: OnceCell::new(),
-            files: OnceCell::new(),
+            binaries: RefCell::default(),
             processes: RefCell::default(),
             paths: RefCell::default(),
             build_ids: RefCell::default(),
@@ -219,40 +217,16 @@ impl Symbolizer {
     }
 
     fn in_file(&self, path: &Path, shown: &str, offset: u64) -> Vec<Frame> {
-        let files = self.files.get_or_init(|| {
-            Blazesym::builder()
-                .enable_auto_reload(false)
-                .enable_code_info(self.wishes.lines)
-                .enable_inlined_fns(self.wishes.lines)
-                .enable_demangling(false)
-                .build()
-        });
-        let mut source = ElfSource::new(path);
-        source.debug_syms = self.wishes.lines;
-        let found = files.symbolize_single(&Source::Elf(source), Input::FileOffset(offset));
-        match found {
-            Ok(Symbolized::Sym(sym)) => self.frames(&sym, shown),
-            // Unreadable and unknown are the same to who reads a stack: no name.
-            Ok(Symbolized::Unknown(_)) | Err(_) => Vec::new(),
+        let lines = self.wishes.lines && self.binaries.borrow().len() < MAX_DESCRIBED;
+        let open = |path: &PathBuf| Some(Rc::new(Binary::open(path, lines)?));
+        let known = self.binaries.borrow_mut().entry(path.to_owned()).or_insert_with_key(open).clone();
+        // Unreadable and unknown are the same to who reads a stack: no name.
+        let mut frames = known.map(|binary| binary.frames(offset)).unwrap_or_default();
+        for frame in &mut frames {
+            frame.name = self.written(&frame.name);
+            frame.module = shown.to_owned();
         }
-    }
-
-    fn frames(&self, sym: &Sym<'_>, module: &str) -> Vec<Frame> {
-        let inlined = sym.inlined.iter().rev().map(|f| Frame {
-            name: self.written(&f.name),
-            offset: 0,
-            module: module.to_owned(),
-            line: f.code_info.as_ref().and_then(source_line),
-            inlined: true,
-        });
-        let outer = Frame {
-            name: self.written(&sym.name),
-            offset: sym.offset as u64,
-            module: module.to_owned(),
-            line: sym.code_info.as_deref().and_then(source_line),
-            inlined: false,
-        };
-        inlined.chain([outer]).collect()
+        frames
     }
 
     fn written(&self, name: &str) -> String {
@@ -260,14 +234,6 @@ impl Symbolizer {
         let rust = || self.wishes.demangle_rust.then(|| demangle_rust(name)).flatten();
         cpp.or_else(rust).unwrap_or_else(|| name.to_owned())
     }
-}
-
-fn source_line(info: &CodeInfo<'_>) -> Option<SourceLine> {
-    let file = match &info.dir {
-        Some(dir) => dir.join(&*info.file),
-        None => PathBuf::from(&*info.file),
-    };
-    Some(SourceLine { file, line: info.line?, column: info.column })
 }
 
 fn program_of(pid: u32) -> Option<(u64, u64)> {
