@@ -6,10 +6,8 @@ const NONE: u32 = u32::MAX;
 /// A control-flow graph with its reverse postorder and dominator tree. Node 0 is the entry.
 #[derive(Clone, Debug)]
 pub struct Cfg {
-    /// Successors of each node.
-    pub succs: Vec<Vec<u32>>,
-    /// Reachable predecessors of each node, one entry per edge.
-    pub preds: Vec<Vec<u32>>,
+    succs: Lists,
+    preds: Lists,
     /// Reachable nodes in reverse postorder.
     pub rpo: Vec<u32>,
     pos: Vec<u32>,
@@ -18,24 +16,82 @@ pub struct Cfg {
     span: Vec<(u32, u32)>,
 }
 
+/// A list of numbers per node, in one piece of memory.
+#[derive(Clone, Debug)]
+struct Lists {
+    items: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+impl Lists {
+    fn new<I: IntoIterator<Item = u32>>(lists: impl Iterator<Item = I>) -> Self {
+        let mut all = Lists { items: Vec::new(), ends: Vec::new() };
+        for list in lists {
+            all.items.extend(list);
+            all.ends.push(all.items.len() as u32);
+        }
+        all
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, node: usize) -> &[u32] {
+        let start = if node == 0 { 0 } else { self.ends[node - 1] };
+        &self.items[start as usize..self.ends[node] as usize]
+    }
+
+    /// The edges turned round, of the nodes in `order` only; in its order.
+    fn reversed(&self, order: &[u32]) -> Lists {
+        let mut ends = vec![0u32; self.len()];
+        for &node in order {
+            for &to in self.get(node as usize) {
+                ends[to as usize] += 1;
+            }
+        }
+        let mut sum = 0;
+        let mut next: Vec<u32> = Vec::with_capacity(self.len());
+        for end in &mut ends {
+            next.push(sum);
+            sum += *end;
+            *end = sum;
+        }
+        let mut items = vec![0; sum as usize];
+        for &node in order {
+            for &to in self.get(node as usize) {
+                items[next[to as usize] as usize] = node;
+                next[to as usize] += 1;
+            }
+        }
+        Lists { items, ends }
+    }
+}
+
 impl Cfg {
-    /// Builds the graph of `succs`.
-    pub fn new(succs: Vec<Vec<u32>>) -> Self {
+    /// Builds the graph that has these successors for each node.
+    pub fn new<I: IntoIterator<Item = u32>>(succs: impl Iterator<Item = I>) -> Self {
+        let succs = Lists::new(succs);
         let n = succs.len();
         let rpo = reverse_postorder(&succs);
         let mut pos = vec![NONE; n];
         for (i, &node) in rpo.iter().enumerate() {
             pos[node as usize] = i as u32;
         }
-        let mut preds = vec![Vec::new(); n];
-        for &node in &rpo {
-            for &to in &succs[node as usize] {
-                preds[to as usize].push(node);
-            }
-        }
+        let preds = succs.reversed(&rpo);
         let idom = dominators(&rpo, &pos, &preds);
         let span = tree_spans(&rpo, &idom);
         Self { succs, preds, rpo, pos, idom, span }
+    }
+
+    /// Successors of a node.
+    pub fn succs(&self, node: usize) -> &[u32] {
+        self.succs.get(node)
+    }
+
+    /// Reachable predecessors of a node, one entry per edge.
+    pub fn preds(&self, node: usize) -> &[u32] {
+        self.preds.get(node)
     }
 
     /// Whether the entry reaches `node`.
@@ -98,7 +154,8 @@ impl Cfg {
         for &header in &self.rpo {
             let mut body = vec![header];
             mark[header as usize] = header;
-            let mut work: Vec<u32> = self.preds[header as usize]
+            let mut work: Vec<u32> = self
+                .preds(header as usize)
                 .iter()
                 .copied()
                 .filter(|&p| self.dominates(header as usize, p as usize))
@@ -110,7 +167,7 @@ impl Cfg {
                 if mark[node as usize] != header {
                     mark[node as usize] = header;
                     body.push(node);
-                    work.extend(&self.preds[node as usize]);
+                    work.extend(self.preds(node as usize));
                 }
             }
             loops.push((header, body));
@@ -121,13 +178,13 @@ impl Cfg {
 
 /// Iterative depth-first search; the last successor is visited first, so that in the result the first successor of
 /// a branch directly follows it where possible.
-fn reverse_postorder(succs: &[Vec<u32>]) -> Vec<u32> {
+fn reverse_postorder(succs: &Lists) -> Vec<u32> {
     let mut order = Vec::with_capacity(succs.len());
-    if succs.is_empty() {
+    if succs.len() == 0 {
         return order;
     }
     let mut seen = vec![false; succs.len()];
-    let mut stack = vec![(0u32, succs[0].len())];
+    let mut stack = vec![(0u32, succs.get(0).len())];
     seen[0] = true;
     while let Some((node, left)) = stack.last_mut() {
         if *left == 0 {
@@ -136,10 +193,10 @@ fn reverse_postorder(succs: &[Vec<u32>]) -> Vec<u32> {
             continue;
         }
         *left -= 1;
-        let to = succs[*node as usize][*left];
+        let to = succs.get(*node as usize)[*left];
         if !seen[to as usize] {
             seen[to as usize] = true;
-            stack.push((to, succs[to as usize].len()));
+            stack.push((to, succs.get(to as usize).len()));
         }
     }
     order.reverse();
@@ -147,7 +204,7 @@ fn reverse_postorder(succs: &[Vec<u32>]) -> Vec<u32> {
 }
 
 /// Cooper, Harvey, Kennedy: "A Simple, Fast Dominance Algorithm". The entry dominates itself.
-fn dominators(rpo: &[u32], pos: &[u32], preds: &[Vec<u32>]) -> Vec<u32> {
+fn dominators(rpo: &[u32], pos: &[u32], preds: &Lists) -> Vec<u32> {
     let mut idom = vec![NONE; pos.len()];
     if rpo.is_empty() {
         return idom;
@@ -158,7 +215,7 @@ fn dominators(rpo: &[u32], pos: &[u32], preds: &[Vec<u32>]) -> Vec<u32> {
         changed = false;
         for &node in &rpo[1..] {
             let mut new = NONE;
-            for &p in &preds[node as usize] {
+            for &p in preds.get(node as usize) {
                 if idom[p as usize] == NONE {
                     continue;
                 }
@@ -188,25 +245,26 @@ fn dominators(rpo: &[u32], pos: &[u32], preds: &[Vec<u32>]) -> Vec<u32> {
 fn tree_spans(rpo: &[u32], idom: &[u32]) -> Vec<(u32, u32)> {
     let mut span = vec![(0, 0); idom.len()];
     let Some(&root) = rpo.first() else { return span };
-    let mut children = vec![Vec::new(); idom.len()];
-    for &node in &rpo[1..] {
-        children[idom[node as usize] as usize].push(node);
+    // Children as linked lists; a node comes before its children in the order.
+    let (mut child, mut sibling) = (vec![NONE; idom.len()], vec![NONE; idom.len()]);
+    for &node in rpo[1..].iter().rev() {
+        let parent = idom[node as usize] as usize;
+        sibling[node as usize] = child[parent];
+        child[parent] = node;
     }
     let mut clock = 0;
-    let mut stack = vec![(root, 0usize)];
-    while let Some((node, next)) = stack.last_mut() {
-        let node = *node as usize;
-        if *next == 0 {
-            span[node].0 = clock;
-            clock += 1;
-        }
-        if let Some(&child) = children[node].get(*next) {
-            *next += 1;
-            stack.push((child, 0));
-        } else {
-            span[node].1 = clock;
-            clock += 1;
+    let mut stack = vec![root];
+    span[root as usize].0 = clock;
+    while let Some(&node) = stack.last() {
+        clock += 1;
+        let next = std::mem::replace(&mut child[node as usize], NONE);
+        if next == NONE {
+            span[node as usize].1 = clock;
             stack.pop();
+        } else {
+            child[node as usize] = sibling[next as usize];
+            span[next as usize].0 = clock;
+            stack.push(next);
         }
     }
     span
@@ -220,12 +278,12 @@ mod tests {
     #[test]
     fn a_diamond_in_a_loop() {
         // 0 → 1 → {2, 3} → 4 → {1, 5}
-        let cfg = Cfg::new(vec![vec![1], vec![2, 3], vec![4], vec![4], vec![1, 5], vec![], vec![1]]);
+        let cfg = Cfg::new([vec![1], vec![2, 3], vec![4], vec![4], vec![1, 5], vec![], vec![1]].into_iter());
         assert_eq!(cfg.rpo, [0, 1, 2, 3, 4, 5]);
         assert_eq!(cfg.idom(4), Some(1));
         assert_eq!(cfg.common_dominator(2, 5), 1);
         assert!(!cfg.reachable(6));
-        assert_eq!(cfg.preds[1], [0, 4], "an unreachable predecessor does not count");
+        assert_eq!(cfg.preds(1), [0, 4], "an unreachable predecessor does not count");
         assert_eq!(cfg.loop_depths(), [0, 1, 1, 1, 1, 0, 0]);
     }
 
@@ -239,7 +297,7 @@ mod tests {
             for (a, b) in edges {
                 succs[a as usize % n].push(u32::from(b) % n as u32);
             }
-            let cfg = Cfg::new(succs.clone());
+            let cfg = Cfg::new(succs.clone().into_iter());
             for a in (0..n).filter(|&a| cfg.reachable(a)) {
                 let mut seen = vec![false; n];
                 let mut work = if a == 0 { vec![] } else { vec![0usize] };

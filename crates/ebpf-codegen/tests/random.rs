@@ -26,7 +26,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 fn config() -> ProptestConfig {
     let asked = std::env::var_os("PROPTEST_CASES").is_some();
     let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if asked { default } else { ProptestConfig { cases: 150, ..default } }
+    if asked { default } else { ProptestConfig { cases: 60, ..default } }
 }
 
 fn context() -> impl Strategy<Value = Vec<u8>> {

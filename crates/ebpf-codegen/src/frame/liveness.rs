@@ -189,7 +189,7 @@ fn conflicts_of(func: &Function, cfg: &Cfg, roots: &Roots, touching: &[Bits], co
         for &b in &cfg.rpo {
             let mut out = before[b as usize].clone();
             out.add(&touching[b as usize]);
-            for &to in &cfg.succs[b as usize] {
+            for &to in cfg.succs(b as usize) {
                 changed |= before[to as usize].add(&out);
             }
         }
@@ -200,7 +200,7 @@ fn conflicts_of(func: &Function, cfg: &Cfg, roots: &Roots, touching: &[Bits], co
         for &b in cfg.rpo.iter().rev() {
             let mut into = after[b as usize].clone();
             into.add(&touching[b as usize]);
-            for &from in &cfg.preds[b as usize] {
+            for &from in cfg.preds(b as usize) {
                 changed |= after[from as usize].add(&into);
             }
         }

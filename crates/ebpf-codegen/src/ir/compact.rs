@@ -8,12 +8,7 @@ use crate::graph::Cfg;
 impl Function {
     /// The control-flow graph.
     pub fn cfg(&self) -> Cfg {
-        Cfg::new(
-            self.blocks
-                .iter()
-                .map(|b| b.term.targets().map(|to| to.block.index() as u32).collect())
-                .collect(),
-        )
+        Cfg::new(self.blocks.iter().map(|b| b.term.targets().map(|to| to.block.index() as u32)))
     }
 
     /// A copy without unreachable blocks, unplaced instructions and unused slots, with dense ids in order of

@@ -297,11 +297,38 @@ impl InstData {
 
     /// Calls `f` on every operand.
     pub fn for_each_operand(&self, mut f: impl FnMut(Value)) {
-        let mut copy = self.clone();
-        copy.map_operands(|v| {
-            f(v);
-            v
-        });
+        match self {
+            InstData::Iconst(_)
+            | InstData::SlotAddr(..)
+            | InstData::MapAddr(_)
+            | InstData::MapValueAddr(..)
+            | InstData::FuncAddr(_)
+            | InstData::BtfVarAddr(_) => {}
+            InstData::Unary(_, a) | InstData::PtrOff(a, _) => f(*a),
+            InstData::Binary(_, a, b) | InstData::Icmp(_, a, b) | InstData::PtrAdd(a, b) => {
+                f(*a);
+                f(*b);
+            }
+            InstData::Select(a, b, c) => {
+                f(*a);
+                f(*b);
+                f(*c);
+            }
+            InstData::Load { ptr, .. } | InstData::LoadPtr { ptr, .. } | InstData::MemZero { ptr, .. } => {
+                f(*ptr)
+            }
+            InstData::Store { value, ptr, .. } | InstData::Atomic { value, ptr, .. } => {
+                f(*value);
+                f(*ptr);
+            }
+            InstData::MemCopy { dst, src, .. } => {
+                f(*dst);
+                f(*src);
+            }
+            InstData::CallHelper(_, args)
+            | InstData::CallFunc(_, args)
+            | InstData::CallKfunc { args, .. } => args.iter().copied().for_each(f),
+        }
     }
 
     /// Replaces every operand.
@@ -348,11 +375,16 @@ impl InstData {
 impl Terminator {
     /// Calls `f` on every operand and block argument.
     pub fn for_each_operand(&self, mut f: impl FnMut(Value)) {
-        let mut copy = self.clone();
-        copy.map_operands(|v| {
-            f(v);
-            v
-        });
+        if let Terminator::Branch { lhs, rhs, .. } = self {
+            f(*lhs);
+            f(*rhs);
+        }
+        if let Terminator::Return(v) = self {
+            f(*v);
+        }
+        for call in self.targets() {
+            call.args.iter().copied().for_each(&mut f);
+        }
     }
 
     /// Replaces every operand and block argument.

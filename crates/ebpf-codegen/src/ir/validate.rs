@@ -99,7 +99,7 @@ impl Validator<'_> {
             }
         }
         let cfg = f.cfg();
-        if !cfg.preds[0].is_empty() {
+        if !cfg.preds(0).is_empty() {
             self.fault("a jump goes to the entry block");
         }
         let places = self.places(&cfg);

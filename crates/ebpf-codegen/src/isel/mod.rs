@@ -481,7 +481,7 @@ impl Selector<'_> {
 /// Whether the edge needs a block of its own: it passes arguments, or its target has other predecessors.
 fn splits(cfg: &Cfg, term: &Terminator, to: &ir::BlockCall) -> bool {
     matches!(term, Terminator::Branch { .. })
-        && (!to.args.is_empty() || cfg.preds[to.block.index()].len() > 1)
+        && (!to.args.is_empty() || cfg.preds(to.block.index()).len() > 1)
 }
 
 /// The unsigned condition that is the same for numbers that are not negative.

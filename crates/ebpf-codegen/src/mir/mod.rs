@@ -436,7 +436,7 @@ impl Term {
 impl Function {
     /// The control-flow graph.
     pub fn cfg(&self) -> crate::graph::Cfg {
-        crate::graph::Cfg::new(self.blocks.iter().map(|b| b.term.targets().map(|t| t.0).collect()).collect())
+        crate::graph::Cfg::new(self.blocks.iter().map(|b| b.term.targets().map(|t| t.0)))
     }
 
     /// What each register is known to be, for registers that are constants.

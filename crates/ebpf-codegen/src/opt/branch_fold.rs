@@ -173,7 +173,7 @@ fn join(f: &mut Function) -> bool {
         }
         while let Terminator::Jump(to) = &f.blocks[block].term {
             let next = to.block;
-            if cfg.preds[next.index()].len() != 1 || next == block || next == f.entry() {
+            if cfg.preds(next.index()).len() != 1 || next == block || next == f.entry() {
                 break;
             }
             let args = to.args.clone();

@@ -64,7 +64,7 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
         match f.values[v].def {
             ValueDef::Inst(inst) => f.insts[inst].data.for_each_operand(|v| work.push(v)),
             ValueDef::Param(block, n) => {
-                for &p in &cfg.preds[block.index()] {
+                for &p in cfg.preds(block.index()) {
                     for to in f.blocks[Block::new(p as usize)].term.targets() {
                         if to.block == block
                             && let Some(&arg) = to.args.get(n as usize)

@@ -118,7 +118,7 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
             }
             let (out, read, written) = (&live_out[b as usize], &read[b as usize], &written[b as usize]);
             let live_in: Vec<u64> = (0..words).map(|w| out.0[w] & !written.0[w] | read.0[w]).collect();
-            for &p in &cfg.preds[b as usize] {
+            for &p in cfg.preds(b as usize) {
                 let mut grew = false;
                 for (to, from) in live_out[p as usize].0.iter_mut().zip(&live_in) {
                     grew |= from & !*to != 0;

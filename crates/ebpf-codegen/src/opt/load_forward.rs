@@ -60,7 +60,7 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
         let block = Block::new(b as usize);
         let mut state = State::default();
         let mut first = true;
-        for &p in &cfg.preds[b as usize] {
+        for &p in cfg.preds(b as usize) {
             match &exits[p as usize] {
                 Some(exit) if first => state = exit.clone(),
                 Some(exit) => state.known.retain(|k| exit.known.contains(k)),
@@ -74,7 +74,7 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
                     state.forget(f, &f.insts[inst].data);
                 }
             }
-        } else if cfg.preds[b as usize].iter().any(|&p| exits[p as usize].is_none()) {
+        } else if cfg.preds(b as usize).iter().any(|&p| exits[p as usize].is_none()) {
             // Not a natural loop: nothing is known.
             state.known.clear();
         }

@@ -171,12 +171,22 @@ impl Trace for Log {
 pub fn run(f: &mut Function, plan: &Plan<'_>, trace: &mut dyn Trace) {
     let split = PASSES.iter().position(|p| p.name == LAST_REPEATED).map_or(0, |i| i + 1);
     let (group, rest) = PASSES.split_at(split);
+    // A pass that found nothing to do is left out until another one changes something.
+    let mut version = 0u32;
+    let mut clean_at = vec![None; group.len()];
     for _ in 0..MAX_ROUNDS {
-        let mut changed = false;
-        for pass in group {
-            changed |= run_pass(pass, f, plan, trace);
+        let before = version;
+        for (pass, clean_at) in group.iter().zip(&mut clean_at) {
+            if *clean_at == Some(version) {
+                continue;
+            }
+            if run_pass(pass, f, plan, trace) {
+                version += 1;
+            } else {
+                *clean_at = Some(version);
+            }
         }
-        if !changed {
+        if version == before {
             break;
         }
     }

@@ -6,6 +6,7 @@
 use super::rewrite::{Aliases, retain_params};
 use super::{Pass, Plan};
 use crate::ir::{Function, InstData, Value, ValueDef};
+use rustc_hash::FxHashMap;
 
 pub(super) const PASS: Pass = Pass {
     name: "simplify-params",
@@ -25,7 +26,7 @@ enum Incoming {
 fn run(f: &mut Function, _: &Plan<'_>) -> bool {
     let cfg = f.cfg();
     let mut aliases = Aliases::new(f);
-    let mut consts: Vec<(Value, i64)> = Vec::new();
+    let mut consts: FxHashMap<Value, i64> = FxHashMap::default();
     let mut gone = vec![false; f.values.len()];
     // Edges by target, so that each round is linear; rounds are few because aliases resolve chains at once.
     let mut changed = true;
@@ -40,7 +41,7 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
                     if a == p || gone[p.index()] {
                         continue;
                     }
-                    let known = consts.iter().find(|c| c.0 == a).map(|c| c.1).or_else(|| f.as_const(a));
+                    let known = consts.get(&a).copied().or_else(|| f.as_const(a));
                     let new = known.map_or(Incoming::Value(a), Incoming::Const);
                     let at = &mut incoming[p.index()];
                     *at = match *at {
@@ -57,7 +58,9 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
             }
             match incoming[v.index()] {
                 Incoming::Value(by) => aliases.replace(v, by),
-                Incoming::Const(n) => consts.push((v, n)),
+                Incoming::Const(n) => {
+                    consts.insert(v, n);
+                }
                 Incoming::None | Incoming::Many => continue,
             }
             gone[v.index()] = true;
@@ -67,6 +70,8 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
     if !gone.contains(&true) {
         return false;
     }
+    let mut consts: Vec<(Value, i64)> = consts.into_iter().collect();
+    consts.sort_unstable();
     for (v, n) in consts {
         let ValueDef::Param(block, _) = f.values[v].def else { continue };
         let loc = f.blocks[block].insts.first().map_or(f.blocks[block].term_loc, |&i| f.insts[i].loc);

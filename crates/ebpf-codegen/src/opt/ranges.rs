@@ -143,7 +143,7 @@ fn guards(f: &Function) -> Vec<bool> {
 
 /// What the branch into a block of one predecessor tells.
 fn learn_from_branch(f: &Function, cfg: &Cfg, ranges: &mut Ranges, block: Block) {
-    let [pred] = cfg.preds[block.index()].as_slice() else { return };
+    let [pred] = cfg.preds(block.index()) else { return };
     let pred = Block::new(*pred as usize);
     let Terminator::Branch { cond, lhs, rhs, then, els } = &f.blocks[pred].term else { return };
     if then.block == els.block {
@@ -186,7 +186,7 @@ fn implied(cond: Cond, a: Range, b: Range) -> Option<Range> {
 
 /// Parameters: what all arguments together may be.
 fn params(f: &Function, cfg: &Cfg, ranges: &mut Ranges, done: &[bool], block: Block) {
-    let preds = &cfg.preds[block.index()];
+    let preds = cfg.preds(block.index());
     if f.blocks[block].params.is_empty() || preds.is_empty() || preds.iter().any(|&p| !done[p as usize]) {
         return;
     }

@@ -30,7 +30,7 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
     let mut exits: Vec<Option<Vec<Known>>> = vec![None; f.blocks.len()];
     for &b in &cfg.rpo {
         let mut known: Option<Vec<Known>> = None;
-        for &p in &cfg.preds[b as usize] {
+        for &p in cfg.preds(b as usize) {
             known = match (known, &exits[p as usize]) {
                 // A loop may change anything.
                 (_, None) => Some(Vec::new()),

@@ -42,7 +42,7 @@ impl Liveness {
                     continue;
                 }
                 scratch.clear();
-                for &to in &cfg.succs[b] {
+                for &to in cfg.succs(b) {
                     let leaves = loops[b] > loops[to as usize];
                     let cold = f.blocks[to as usize].cold && !f.blocks[b].cold;
                     let far = if leaves || cold { FAR } else { 0 };
@@ -54,7 +54,7 @@ impl Liveness {
                 let new = block_in(f, b, &mut scratch);
                 if new != live.live_in[b] {
                     live.live_in[b] = new;
-                    for &p in &cfg.preds[b] {
+                    for &p in cfg.preds(b) {
                         pending[p as usize] = true;
                         again = true;
                     }

@@ -16,6 +16,9 @@
 
 mod assign;
 pub mod check;
+mod choose;
+mod edges;
+mod joins;
 mod liveness;
 mod moves;
 mod print;
@@ -177,7 +180,7 @@ pub fn allocate(f: &mir::Function) -> Result<Allocation, AllocError> {
     if f.blocks.is_empty() || cfg.rpo.len() != f.blocks.len() {
         return Err(AllocError::Malformed("a block is not reachable".to_string()));
     }
-    if !cfg.preds[0].is_empty() {
+    if !cfg.preds(0).is_empty() {
         return Err(AllocError::Malformed("the entry is jumped to".to_string()));
     }
     if f.blocks[0].params.len() > 5 {
@@ -185,11 +188,11 @@ pub fn allocate(f: &mir::Function) -> Result<Allocation, AllocError> {
     }
     let consts = f.consts();
     let movable = |arg: &mir::Arg| match arg {
-        mir::Arg::Off(v, off) => consts[v.index()].is_none_or(|c| assign::shifted(c, *off).is_some()),
+        mir::Arg::Off(v, off) => consts[v.index()].is_none_or(|c| edges::shifted(c, *off).is_some()),
         mir::Arg::Reg(_) | mir::Arg::Const(_) => true,
     };
     for (b, block) in f.blocks.iter().enumerate() {
-        let n = cfg.succs[b].len();
+        let n = cfg.succs(b).len();
         let args: &[mir::Arg] = match &block.term {
             mir::Term::Jump { args, .. } => args,
             mir::Term::Exit(arg) => std::slice::from_ref(arg),
@@ -203,7 +206,7 @@ pub fn allocate(f: &mir::Function) -> Result<Allocation, AllocError> {
             return Err(AllocError::Malformed(format!("an address in b{b} is no constant")));
         }
         for to in block.term.targets() {
-            if n > 1 && cfg.preds[to.index()].len() > 1 {
+            if n > 1 && cfg.preds(to.index()).len() > 1 {
                 return Err(AllocError::Malformed(format!("the edge from b{b} to {to} is critical")));
             }
             let args = if let mir::Term::Jump { args, .. } = &block.term { args.len() } else { 0 };
