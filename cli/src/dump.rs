@@ -54,34 +54,39 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         ..host::options(words.cloned().collect())
     };
     match args.format.as_str() {
-        "text" => print_stage(&args.stage, &sources, id, &target, &options),
+        "text" => print_stages(&args.stage, &sources, id, &target, &options),
         "raw" | "hex" | "c" => print_code(&args.format, &sources, id, &target, &options),
         other => usage(&format!("unknown form: {other}")),
     }
 }
 
-/// Prints the text of a stage.
-pub(crate) fn print_stage(
-    stage: &str,
+/// Prints the text of each stage of a list; with several, under headings.
+pub(crate) fn print_stages(
+    list: &str,
     sources: &SourceMap,
     id: FileId,
     target: &Target,
     options: &Options,
 ) -> ExitCode {
-    let Some(stage) = Stage::named(stage) else {
-        let names: Vec<&str> = Stage::ALL.iter().map(|(name, _)| *name).collect();
-        return usage(&format!("unknown stage: {stage}; stages are {}", names.join(", ")));
+    let stages = match Stage::list(list) {
+        Ok(stages) => stages,
+        Err(message) => return usage(&message),
     };
-    match hark_compiler::dump(stage, sources, id, target, options) {
-        Ok(text) => {
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
-        Err(diags) => {
-            host::show(sources, &diags);
-            ExitCode::from(WRONG)
+    for stage in &stages {
+        match hark_compiler::dump(*stage, sources, id, target, options) {
+            Ok(text) => {
+                let heading =
+                    if stages.len() > 1 { format!("== {} ==\n", stage.name()) } else { String::new() };
+                let end = if stages.len() > 1 { "\n" } else { "" };
+                let _ = write!(std::io::stdout(), "{heading}{text}{end}");
+            }
+            Err(diags) => {
+                host::show(sources, &diags);
+                return ExitCode::from(WRONG);
+            }
         }
     }
+    ExitCode::SUCCESS
 }
 
 /// Prints the programs' bytes one after the other. Maps are referred to by their index.

@@ -3,14 +3,18 @@
 //! At the top level it takes bpftrace's flags, so that it can stand where `bpftrace` stood; hark's own abilities are
 //! subcommands beside them.
 
+mod args;
 mod asm;
 mod dump;
 mod explain;
+mod features;
+mod fmt;
 mod host;
 mod list;
 mod run;
 
-use clap::{Parser, Subcommand, ValueEnum};
+pub(crate) use args::{BufferMode, Format, RunArgs, RunMode};
+use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Exit status where a script or command line is wrong.
@@ -20,7 +24,7 @@ pub(crate) const REFUSED: u8 = 255;
 
 /// Tracing for Linux from one small static binary.
 #[derive(Parser, Debug)]
-#[command(name = "hark", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(name = "hark", version = concat!("v", env!("CARGO_PKG_VERSION")), args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(
     override_usage = "hark [OPTIONS] FILE [PARAMETER]...\n       hark [OPTIONS] -e PROGRAM [PARAMETER]...\n       hark COMMAND …"
 )]
@@ -29,78 +33,6 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     run: RunArgs,
-}
-
-/// What `hark FILE` and `hark -e PROGRAM` take.
-#[derive(clap::Args, Debug)]
-pub(crate) struct RunArgs {
-    /// Run this program
-    #[arg(short = 'e', value_name = "PROGRAM")]
-    program: Option<String>,
-    /// List the probes that match FILE taken as a pattern, or those of a script
-    #[arg(short = 'l', long)]
-    list: bool,
-    /// Trace this process only; hark ends with it
-    #[arg(short = 'p', long, value_name = "PID", conflicts_with = "cmd")]
-    pid: Option<u32>,
-    /// Run a command and trace until it ends
-    #[arg(short = 'c', long, value_name = "COMMAND")]
-    cmd: Option<String>,
-    /// Write the script's output to a file
-    #[arg(short = 'o', value_name = "FILE")]
-    output: Option<String>,
-    /// Form of the output
-    #[arg(short = 'f', value_name = "FORMAT", default_value = "text")]
-    format: Format,
-    /// When output is written: after each batch of events, when much has gathered, or after each event
-    #[arg(short = 'B', value_name = "MODE", default_value = "line")]
-    buffering: BufferMode,
-    /// Do not say how many probes are attached
-    #[arg(short = 'q', long)]
-    quiet: bool,
-    /// Say what is loaded and attached; with -l, show arguments
-    #[arg(short = 'v', long)]
-    verbose: bool,
-    /// Count failed reads of memory and report them
-    #[arg(short = 'k', long = "warnings")]
-    failed_reads: bool,
-    /// Do not print warnings
-    #[arg(long)]
-    no_warnings: bool,
-    /// Permit functions that change the system
-    #[arg(long = "unsafe")]
-    allow_unsafe: bool,
-    /// Load and attach, then leave
-    #[arg(long)]
-    dry_run: bool,
-    /// Run the script's `test` probes and say which pass
-    #[arg(long, conflicts_with = "bench")]
-    test: bool,
-    /// Run the script's `bench` probes and say how long they take
-    #[arg(long)]
-    bench: bool,
-    /// Print this stage of compilation instead of running
-    #[arg(short = 'd', value_name = "STAGE")]
-    debug: Option<String>,
-    /// Accepted for compatibility: BTF is always used
-    #[arg(short = 'b', long = "btf", hide = true)]
-    btf: bool,
-    /// Script and positional parameters
-    #[arg(value_name = "FILE", allow_hyphen_values = true)]
-    words: Vec<String>,
-    /// Named options of the script
-    #[arg(last = true, value_name = "OPTION")]
-    named: Vec<String>,
-}
-
-impl RunArgs {
-    fn mode(&self) -> hark_runtime::Mode {
-        match (self.test, self.bench) {
-            (true, _) => hark_runtime::Mode::Test,
-            (_, true) => hark_runtime::Mode::Bench,
-            _ => hark_runtime::Mode::Run,
-        }
-    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -113,21 +45,10 @@ enum Command {
     Asm(asm::AsmArgs),
     /// Explain an error code
     Explain(explain::Args),
-}
-
-/// Form of the script's output.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Format {
-    Text,
-    Json,
-}
-
-/// When output is written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum BufferMode {
-    Line,
-    Full,
-    None,
+    /// Format scripts
+    Fmt(fmt::Args),
+    /// Show what the kernel can do, or what a script needs
+    Features(features::Args),
 }
 
 fn main() -> ExitCode {
@@ -143,8 +64,27 @@ fn main() -> ExitCode {
         Some(Command::Disasm(args)) => asm::disasm(&args),
         Some(Command::Asm(args)) => asm::asm(&args),
         Some(Command::Explain(args)) => explain::run(&args),
-        None if cli.run.list => list::run(&cli.run),
-        None => run::run(cli.run),
+        Some(Command::Fmt(args)) => fmt::run(&args),
+        Some(Command::Features(args)) => features::run(&args),
+        None => top(cli.run),
+    }
+}
+
+/// What `hark` without a subcommand does.
+fn top(args: RunArgs) -> ExitCode {
+    if let Some(message) = args.unsupported() {
+        return usage(&message);
+    }
+    if args.info {
+        return features::run(&features::Args::default());
+    }
+    if args.list {
+        return list::run(&args);
+    }
+    match args.mode() {
+        Ok(RunMode::Format) => fmt::to_output(&args),
+        Ok(_) => run::run(args),
+        Err(message) => usage(&message),
     }
 }
 
@@ -174,5 +114,40 @@ mod tests {
         );
         let cli = Cli::try_parse_from(["hark", "-e", "BEGIN {}", "a"]).unwrap();
         assert_eq!((cli.run.program.as_deref(), cli.run.words.len()), (Some("BEGIN {}"), 1));
+    }
+
+    #[test]
+    fn flags_of_bpftrace_are_taken_or_refused_by_name() {
+        let parse = |words: &[&str]| {
+            let words = ["hark"].iter().chain(words).chain(&["x.bt"]);
+            Cli::try_parse_from(words).map(|cli| cli.run).map_err(|e| e.to_string())
+        };
+        for words in [
+            &["--usdt-file-activation"][..],
+            &["-k", "-kk"],
+            &["--warnings"],
+            &["-b"],
+            &["--mode", "test"],
+            &["--fmt"],
+            &["--no-feature", "kprobe_multi,uprobe_multi"],
+            &["-d", "ast,codegen"],
+            &["--info"],
+        ] {
+            let run = parse(words).unwrap_or_else(|e| panic!("{words:?}: {e}"));
+            assert!(run.unsupported().is_none() && run.mode().is_ok(), "{words:?}");
+        }
+        for words in [
+            &["--probe-filter", "x"][..],
+            &["--include", "x.h"],
+            &["--aot", "x"],
+            &["--emit-elf", "x"],
+            &["--traceable-functions", "x"],
+            &["--no-feature", "teleport"],
+        ] {
+            let refusal = parse(words).unwrap_or_else(|e| panic!("{words:?}: {e}")).unsupported();
+            assert!(refusal.is_some_and(|text| text.contains(words[0])), "{words:?}");
+        }
+        assert!(parse(&["--mode", "x"]).is_ok_and(|run| run.mode().is_err()));
+        assert!(parse(&["--quite"]).is_err_and(|e| e.contains("--quiet")));
     }
 }

@@ -1,6 +1,6 @@
 //! `hark FILE`, `hark -e PROGRAM`: compile, load, attach, print until the end.
 
-use crate::{BufferMode, Format, REFUSED, RunArgs, WRONG, host, usage};
+use crate::{BufferMode, Format, REFUSED, RunArgs, RunMode, WRONG, host, usage};
 use bpf_syscall::child::{Child, split_words};
 use bpf_syscall::wait::Process;
 use bpf_syscall::{LinuxKernel, probe};
@@ -34,15 +34,21 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         Some(pid) => HostCatalog::for_process(pid),
         None => HostCatalog::new(),
     });
-    let target = host::target(catalog.clone());
-    let options = Options {
+    let mut target = host::target(catalog.clone());
+    let without = args.without_features();
+    without.iter().for_each(|feature| target.profile.set(*feature, false));
+    let mut options = Options {
         allow_unsafe: args.allow_unsafe,
-        warn_failed_reads: args.failed_reads,
+        warn_failed_reads: args.failed_reads > 0,
         pid_filter: args.pid,
         ..host::options(positional)
     };
-    if let Some(stage) = &args.debug {
-        return crate::dump::print_stage(stage, &sources, id, &target, &options);
+    options.add_script_words(&args.named);
+    if !args.debug.is_empty() {
+        return crate::dump::print_stages(&args.debug.join(","), &sources, id, &target, &options);
+    }
+    for warning in args.without_effect() {
+        eprintln!("WARNING: {warning}");
     }
     let compilation = match hark_compiler::compile(&sources, id, &target, &options) {
         Ok(compilation) => compilation,
@@ -54,6 +60,13 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
     if !args.no_warnings {
         host::show(&sources, &compilation.warnings);
     }
+    let mode = match args.mode() {
+        Ok(RunMode::Compile) => return ExitCode::SUCCESS,
+        Ok(RunMode::Test) => hark_runtime::Mode::Test,
+        Ok(RunMode::Bench) => hark_runtime::Mode::Bench,
+        Ok(RunMode::Run | RunMode::Format) => hark_runtime::Mode::Run,
+        Err(message) => return usage(&message),
+    };
     let kernel = match LinuxKernel::new() {
         Ok(kernel) => kernel,
         Err(e) => return fail(&sources, &RunError::System(e)),
@@ -91,8 +104,10 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         errors: 0,
     };
     let names = HostNames::for_config(&compilation.object.config);
-    let confirm =
-        |feature| matches!(probe::ask(&kernel, feature, probe::BtfIds::default()), probe::Answer::Yes);
+    let confirm = |feature| {
+        !without.contains(&feature)
+            && matches!(probe::ask(&kernel, feature, probe::BtfIds::default()), probe::Answer::Yes)
+    };
     let setup = Setup {
         kernel: &kernel,
         profile: &target.profile,
@@ -102,7 +117,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         names: &names,
         output,
         options: hark_runtime::Options {
-            mode: args.mode(),
+            mode,
             quiet: args.quiet,
             verbose: args.verbose,
             dry_run: args.dry_run,

@@ -52,6 +52,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "ebpf-asm",
             "bpf-facts",
             "hark-btf",
+            "hark-syntax",
             "hark-object",
             "bpf-syscall",
             "hark-compiler",

@@ -175,6 +175,18 @@ impl Feature {
     pub fn def(self) -> &'static FeatureDef {
         &FEATURES[self as usize]
     }
+
+    /// Its name as one word, for scripts to look for: `kprobe_multi`.
+    pub fn key(self) -> String {
+        let mut key = String::new();
+        for c in format!("{self:?}").chars() {
+            if c.is_ascii_uppercase() && !key.is_empty() {
+                key.push('_');
+            }
+            key.push(c.to_ascii_lowercase());
+        }
+        key
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +199,14 @@ mod tests {
         for (i, def) in FEATURES.iter().enumerate() {
             assert_eq!(def.feature as usize, i, "{}", def.name);
         }
+    }
+
+    #[test]
+    fn keys_are_words() {
+        assert_eq!(
+            (Feature::KprobeMulti.key(), Feature::Jmp32.key()),
+            ("kprobe_multi".into(), "jmp32".into())
+        );
     }
 
     #[test]

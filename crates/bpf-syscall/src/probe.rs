@@ -9,6 +9,7 @@ use crate::fd::{MapFd, PerfFd, ProgFd};
 use crate::kernel::{Kernel, KprobeTargets, LinkCreate, MapCreate, MultiFlavour};
 use crate::load::{AttachTarget, LoadError, ProgLoad};
 use bpf_facts::{AttachType, FEATURES, Feature, HelperId, KernelProfile, MapType, ProgType};
+use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -79,6 +80,43 @@ pub fn ask(kernel: &dyn Kernel, feature: Feature, ids: BtfIds) -> Answer {
         Feature::Iter => typed(kernel, AttachType::TraceIter, ids.iterator),
         // No call shows it, but this helper came with the same version.
         Feature::MemcgAccounting => has_helper(kernel, ProgType::SocketFilter, HelperId::KTIME_GET_COARSE_NS),
+    }
+}
+
+/// Asks whether programs of type `ty` may call a helper. Nothing stays loaded.
+pub fn ask_helper(kernel: &dyn Kernel, ty: ProgType, id: HelperId) -> Answer {
+    has_helper(kernel, ty, id)
+}
+
+/// Asks for a program type that needs no BTF to be loaded. Nothing stays loaded.
+pub fn ask_program(kernel: &dyn Kernel, ty: ProgType) -> Answer {
+    idle(kernel, ty, AttachType::None).map_or_else(|answer| answer, |_| Answer::Yes)
+}
+
+/// Whether the kernel has the source of perf events called `name`: `kprobe`, `uprobe`, `cpu`.
+pub fn event_source(name: &str) -> Answer {
+    match std::fs::metadata(Path::new("/sys/bus/event_source/devices").join(name)) {
+        Ok(_) => Answer::Yes,
+        Err(error) if Path::new("/sys/bus/event_source").exists() => Answer::No(Errno::of(&error)),
+        Err(error) => Answer::CannotTell(Errno::of(&error)),
+    }
+}
+
+impl Answer {
+    /// Yes if both are; otherwise the first that is not.
+    pub fn and(self, other: Answer) -> Answer {
+        if self == Answer::Yes { other } else { self }
+    }
+}
+
+impl fmt::Display for Answer {
+    /// `yes`, `no`, or `cannot tell (…)` with what stood in the way.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Yes => f.write_str("yes"),
+            Answer::No(_) => f.write_str("no"),
+            Answer::CannotTell(errno) => write!(f, "cannot tell ({errno})"),
+        }
     }
 }
 

@@ -53,6 +53,42 @@ impl Stage {
     pub fn named(name: &str) -> Option<Stage> {
         Self::ALL.iter().find(|(n, _)| *n == name).map(|(_, stage)| *stage)
     }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, stage)| *stage == self).map_or("", |(name, _)| name)
+    }
+
+    /// The stages of a list with commas: our names, `all`, and those that bpftrace's `-d` takes.
+    ///
+    /// # Errors
+    /// Names the stage that does not exist, and those that do.
+    pub fn list(text: &str) -> Result<Vec<Stage>, String> {
+        let mut stages = Vec::new();
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            match name {
+                "all" => stages.extend(Self::ALL.iter().map(|(_, stage)| *stage)),
+                "parse" => stages.push(Stage::Ast),
+                "codegen" => stages.push(Stage::Ir),
+                "codegen-opt" => stages.push(Stage::IrOpt),
+                "dis" => stages.push(Stage::Asm),
+                "libbpf" => stages.push(Stage::Object),
+                "verifier" => stages.push(Stage::Verify),
+                other => stages.push(Stage::named(other).ok_or_else(|| {
+                    let names: Vec<&str> = Self::ALL.iter().map(|(name, _)| *name).collect();
+                    format!("unknown stage: {other}; stages are {} and all", names.join(", "))
+                })?),
+            }
+        }
+        let mut seen = Vec::new();
+        stages.retain(|stage| {
+            !seen.contains(stage) && {
+                seen.push(*stage);
+                true
+            }
+        });
+        if stages.is_empty() { Err("no stage is named".to_string()) } else { Ok(stages) }
+    }
 }
 
 /// The text of a stage of the script in `file`.
@@ -175,4 +211,19 @@ pub fn asm(map: &SourceMap, object: &hark_object::Object) -> String {
         let _ = write!(out, "{text}");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_by_our_names_and_by_theirs() {
+        assert_eq!(Stage::list("ast,codegen"), Ok(vec![Stage::Ast, Stage::Ir]));
+        assert_eq!(Stage::list("ir-opt, codegen-opt,dis"), Ok(vec![Stage::IrOpt, Stage::Asm]));
+        assert_eq!(Stage::list("all").map(|all| all.len()), Ok(Stage::ALL.len()));
+        assert!(Stage::list("ast,xyz").is_err_and(|e| e.contains("xyz") && e.contains("regalloc")));
+        assert!(Stage::list("").is_err());
+        assert!(Stage::ALL.iter().all(|(name, stage)| stage.name() == *name));
+    }
 }

@@ -40,3 +40,36 @@ pub struct Options {
     /// Passes of the optimiser to leave out.
     pub disabled_passes: Vec<String>,
 }
+
+impl Options {
+    /// Takes what follows `--` on a command line: `--name` and `--name=value` are the script's own options, anything
+    /// else is a further positional parameter.
+    pub fn add_script_words(&mut self, words: &[String]) {
+        for word in words {
+            match word.strip_prefix("--").filter(|option| !option.is_empty()) {
+                Some(option) => self.named.push(match option.split_once('=') {
+                    Some((name, value)) => (name.to_string(), Some(value.to_string())),
+                    None => (option.to_string(), None),
+                }),
+                None => self.positional.push(word.clone()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_behind_the_dashes() {
+        let mut options = Options { positional: vec!["1".into()], ..Options::default() };
+        options.add_script_words(&["--a", "--b=x=y", "2", "--c=", "-d"].map(str::to_string));
+        let value = |v: &str| Some(v.to_string());
+        assert_eq!(
+            options.named,
+            [("a".to_string(), None), ("b".to_string(), value("x=y")), ("c".to_string(), value(""))]
+        );
+        assert_eq!(options.positional, ["1", "2", "-d"]);
+    }
+}

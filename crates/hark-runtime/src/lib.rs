@@ -6,6 +6,7 @@
 mod actions;
 mod attach;
 mod error;
+pub mod features;
 mod host_names;
 mod load;
 mod losses;

@@ -85,8 +85,8 @@ impl HostCatalog {
     pub fn tracefs(&self) -> Answer<&Path> {
         let find = || {
             TraceFs::find().map_err(|error| CatalogError {
-                message: error.to_string(),
-                help: error.hint.map(str::to_string),
+                message: format!("cannot read tracefs: {error}"),
+                help: Some(error.hint.unwrap_or("run as root").to_string()),
             })
         };
         self.tracefs.get_or_init(find).as_ref().map(TraceFs::path).map_err(Clone::clone)
