@@ -15,6 +15,9 @@ pub enum Space {
     Kernel,
     /// Memory of the current process, through `probe_read_user`.
     User,
+    /// Kernel memory or that of the current process, as the address itself tells: a plain number of a probe in the
+    /// kernel may be either. Through `probe_read`, which knows since the two do not overlap on 64-bit machines.
+    Any,
     /// Kernel objects that BTF vouches for: plain loads.
     Trusted,
     /// The program's own memory (its context, maps, stack): plain loads.

@@ -236,7 +236,8 @@ impl Builtin for Join {
         let span = cx.here();
         let space = match &call.args[0].ty {
             Type::Ptr(_, space) => *space,
-            _ => cx.unit.context.space(),
+            _ if cx.unit.context.user => Space::User,
+            _ => Space::Any,
         };
         let count_ty = Ty::Int { bytes: 4, signed: false };
         let mut types = vec![count_ty];
@@ -291,8 +292,7 @@ fn join_loop(cx: &mut Lower<'_>, record: Mem, array: ebpf_codegen::ir::Value, fi
     let part = cx.b.ptr_add(record.ptr, offset);
     let part = cx.b.ptr_off(part, first as i32);
     let len = cx.b.iconst(i64::from(JOIN_LEN));
-    let helper =
-        if space == Space::User { HelperId::PROBE_READ_USER_STR } else { HelperId::PROBE_READ_KERNEL_STR };
+    let helper = space.read_text_helper();
     let read = cx.b.call(helper, &[part, len, text]);
     // One byte is the terminator alone; negative could not be read.
     let one = cx.b.iconst(1);

@@ -29,9 +29,10 @@ pub(super) static ALL: &[&dyn Builtin] = &[
 /// The memory an address expression points into.
 fn space_of(cx: &Lower<'_>, e: &Expr) -> Space {
     match &e.ty {
-        Type::Ptr(_, Space::User) => Space::User,
+        Type::Ptr(_, space @ (Space::User | Space::Any)) => *space,
         Type::Ptr(_, _) => Space::Kernel,
-        _ => cx.unit.context.space(),
+        _ if cx.unit.context.user => Space::User,
+        _ => Space::Any,
     }
 }
 

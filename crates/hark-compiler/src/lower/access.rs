@@ -69,7 +69,7 @@ impl Lower<'_> {
 
     fn pointed(&mut self, address: Value, off: i32, space: Space) -> Place {
         match space {
-            Space::Kernel | Space::User => Place::Remote(address, i64::from(off), space),
+            Space::Kernel | Space::User | Space::Any => Place::Remote(address, i64::from(off), space),
             Space::Trusted | Space::Own => Place::Near(Mem { off, ..Mem::at(address) }, space),
         }
     }
@@ -159,8 +159,7 @@ impl Lower<'_> {
 
     /// As [`Lower::read_remote`], with a length that the verifier can bound.
     pub(crate) fn read_remote_len(&mut self, dst: Mem, len: Value, addr: Value, off: i64, space: Space) {
-        let helper =
-            if space == Space::User { HelperId::PROBE_READ_USER } else { HelperId::PROBE_READ_KERNEL };
+        let helper = space.read_helper();
         let src = self.remote_address(addr, off);
         let ptr = self.address(dst);
         let result = self.b.call(helper, &[ptr, len, src]);
@@ -198,11 +197,7 @@ impl Lower<'_> {
     }
 
     fn read_text_of(&mut self, dst: Mem, cap: u32, read: u32, addr: Value, off: i64, space: Space) -> Value {
-        let helper = if space == Space::User {
-            HelperId::PROBE_READ_USER_STR
-        } else {
-            HelperId::PROBE_READ_KERNEL_STR
-        };
+        let helper = space.read_text_helper();
         if dst.loose {
             let zero = self.b.iconst(0);
             self.b.store(Size::B, zero, dst.ptr, dst.off);
@@ -275,6 +270,26 @@ impl Lower<'_> {
                 let op = if is_signed(ty) { UnOp::Sext(size) } else { UnOp::Zext(size) };
                 Val::Scalar(self.b.unary(op, word))
             }
+        }
+    }
+}
+
+impl Space {
+    /// The helper that reads bytes.
+    fn read_helper(self) -> HelperId {
+        match self {
+            Space::User => HelperId::PROBE_READ_USER,
+            Space::Any => HelperId::PROBE_READ,
+            Space::Kernel | Space::Trusted | Space::Own => HelperId::PROBE_READ_KERNEL,
+        }
+    }
+
+    /// The helper that reads text.
+    pub(crate) fn read_text_helper(self) -> HelperId {
+        match self {
+            Space::User => HelperId::PROBE_READ_USER_STR,
+            Space::Any => HelperId::PROBE_READ_STR,
+            Space::Kernel | Space::Trusted | Space::Own => HelperId::PROBE_READ_KERNEL_STR,
         }
     }
 }

@@ -203,8 +203,16 @@ impl Lower<'_> {
             },
             _ => match self.place(inner) {
                 Place::Near(mem, _) => self.address(mem),
-                Place::Remote(addr, off, Space::Kernel | Space::User | Space::Trusted | Space::Own) => {
-                    if off == 0 { addr } else { self.b.binary_imm(BinOp::Add, addr, off) }
+                Place::Remote(
+                    addr,
+                    off,
+                    Space::Kernel | Space::User | Space::Any | Space::Trusted | Space::Own,
+                ) => {
+                    if off == 0 {
+                        addr
+                    } else {
+                        self.b.binary_imm(BinOp::Add, addr, off)
+                    }
                 }
             },
         }

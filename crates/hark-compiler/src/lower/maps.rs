@@ -102,11 +102,13 @@ impl Lower<'_> {
             self.copy(dst, value, len);
             return Val::Mem(dst);
         }
+        // Before the branch: both sides write it.
+        let dst = if ty.is_scalar() { None } else { Some(self.dst(dst, ty)) };
         let key = self.key(key);
         let found = self.lookup(map, key);
         let (hit, miss, next) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         self.b.branch_nonzero(found, hit, miss);
-        if ty.is_scalar() {
+        let Some(dst) = dst else {
             let var = self.b.declare_var(IrType::I64);
             self.b.seal_and_switch(miss);
             let zero = self.b.iconst(0);
@@ -118,8 +120,7 @@ impl Lower<'_> {
             self.b.jump(next, &[]);
             self.b.seal_and_switch(next);
             return Val::Scalar(self.b.use_var(var));
-        }
-        let dst = self.dst(dst, ty);
+        };
         let len = ty.ty(self.types).layout().size;
         self.b.seal_and_switch(miss);
         self.zero(dst, len);
