@@ -8,7 +8,6 @@ use crate::lower::{Lower, Mem, Val};
 use crate::sema::Checker;
 use crate::typed::{Call, CallData, Expr, ExprKind};
 use crate::types::{Space, Type};
-use bpf_facts::HelperId;
 use ebpf_asm::Size;
 use ebpf_codegen::ir::{BinOp, Cond, Type as IrType};
 use hark_diag::{Code, Diagnostic};
