@@ -187,6 +187,19 @@ pub trait Kernel: Send + Sync {
     /// # Errors
     /// `EINVAL` if the map is no ring buffer, `ENOMEM`/`EPERM` if it cannot be mapped.
     fn open_ring(&self, map: &MapFd) -> Result<Box<dyn Records>>;
+
+    /// What becomes readable when [`step`](Self::step) has something to do; `None` for a kernel that runs by itself.
+    fn due(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Does what is due by now: a simulated kernel has no life but the calls to it.
+    ///
+    /// # Errors
+    /// If a program fails in a way that a kernel's verifier would have prevented.
+    fn step(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A map to create.
@@ -449,6 +462,6 @@ pub trait Records: Send {
     /// Capacity in bytes.
     fn capacity(&self) -> u64;
 
-    /// What to wait on for reading; `None` for a ring of a simulated kernel, which is never waited for.
+    /// What to wait on for reading; `None` for a ring of a simulated kernel, which fills only when that is called.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 }

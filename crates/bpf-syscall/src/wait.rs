@@ -201,6 +201,17 @@ impl Timer {
         Ok(Timer { fd })
     }
 
+    /// Lets it fire once, after `delay`, whatever it was set to before.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn rearm(&self, delay: Duration) -> Result<()> {
+        let delay = delay.max(Duration::from_nanos(1));
+        self.fd
+            .set(Expiration::OneShot(delay.into()), TimerSetTimeFlags::empty())
+            .map_err(|errno| SysError::new("timerfd", "timer", errno.into()))
+    }
+
     /// Whether it has fired since this was last asked.
     pub fn fired(&self) -> bool {
         self.fd.wait().is_ok()
@@ -276,6 +287,9 @@ mod tests {
         assert!(soon.fired() && !soon.fired() && !never.fired());
         poller.wait(Some(Duration::ZERO), &mut ready).expect("waited");
         assert!(ready.is_empty());
+        soon.rearm(Duration::from_millis(1)).expect("set again");
+        poller.wait(Some(Duration::from_secs(5)), &mut ready).expect("waited");
+        assert_eq!(ready, [7]);
     }
 
     #[test]
