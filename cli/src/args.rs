@@ -57,6 +57,9 @@ pub(crate) struct RunArgs {
     /// What to do with the script: test, bench, format, or codegen (compile it, no more)
     #[arg(long, value_name = "MODE")]
     pub(crate) mode: Option<String>,
+    /// What runs the script: the kernel, the engine embedded in hark, or that one where the kernel refuses
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    pub(crate) engine: Engine,
     /// Show what the kernel can do; the same as `hark features`
     #[arg(long)]
     pub(crate) info: bool,
@@ -108,6 +111,14 @@ pub(crate) struct RunArgs {
     /// Options of the script itself, and further positional parameters
     #[arg(last = true, value_name = "OPTION")]
     pub(crate) named: Vec<String>,
+}
+
+/// What runs a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    Auto,
+    Kernel,
+    Sim,
 }
 
 /// Form of the script's output.

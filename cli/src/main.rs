@@ -6,14 +6,16 @@
 mod args;
 mod asm;
 mod dump;
+mod engine;
 mod explain;
 mod features;
 mod fmt;
 mod host;
 mod list;
 mod run;
+mod vm;
 
-pub(crate) use args::{BufferMode, Format, RunArgs, RunMode};
+pub(crate) use args::{BufferMode, Engine, Format, RunArgs, RunMode};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -49,6 +51,8 @@ enum Command {
     Fmt(fmt::Args),
     /// Show what the kernel can do, or what a script needs
     Features(features::Args),
+    /// Run raw bytecode in hark's own machine
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Fmt(args)) => fmt::run(&args),
         Some(Command::Features(args)) => features::run(&args),
+        Some(Command::Vm(args)) => vm::run(&args),
         None => top(cli.run),
     }
 }

@@ -1,9 +1,9 @@
 //! `hark FILE`, `hark -e PROGRAM`: compile, load, attach, print until the end.
 
+use crate::engine::{self, Refusal};
 use crate::{BufferMode, Format, REFUSED, RunArgs, RunMode, WRONG, host, usage};
 use bpf_syscall::child::{Child, split_words};
 use bpf_syscall::wait::Process;
-use bpf_syscall::{LinuxKernel, probe};
 use hark_compiler::Options;
 use hark_diag::SourceMap;
 use hark_runtime::{Buffering, Ended, HostNames, Output, OutputFormat, RunError, Setup, Sink};
@@ -67,9 +67,10 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         Ok(RunMode::Run | RunMode::Format) => hark_runtime::Mode::Run,
         Err(message) => return usage(&message),
     };
-    let kernel = match LinuxKernel::new() {
-        Ok(kernel) => kernel,
-        Err(e) => return fail(&sources, &RunError::System(e)),
+    let engine = match engine::choose(args.engine, &compilation.object, target.n_cpus) {
+        Ok(engine) => engine,
+        Err(Refusal::System(e)) => return fail(&sources, &RunError::System(e)),
+        Err(Refusal::Lacking(what)) => return usage(&format!("--engine sim: {what} needs the kernel")),
     };
     let child = match args.cmd.as_deref().map(spawn).transpose() {
         Ok(child) => child,
@@ -104,12 +105,9 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         errors: 0,
     };
     let names = HostNames::for_config(&compilation.object.config);
-    let confirm = |feature| {
-        !without.contains(&feature)
-            && matches!(probe::ask(&kernel, feature, probe::BtfIds::default()), probe::Answer::Yes)
-    };
+    let confirm = |feature| !without.contains(&feature) && engine.confirms(feature);
     let setup = Setup {
-        kernel: &kernel,
+        kernel: engine.kernel(),
         profile: &target.profile,
         confirm: &confirm,
         object: &compilation.object,

@@ -57,6 +57,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "bpf-syscall",
             "hark-compiler",
             "probe-attach",
+            "ebpf-interp",
             "hark-runtime",
         ],
     ),

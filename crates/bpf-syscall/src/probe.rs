@@ -4,7 +4,7 @@
 //! three, because "refused" is not "unsupported": a locked-down kernel or a missing capability says nothing about
 //! the feature.
 
-use crate::errno::Errno;
+use crate::errno::{Errno, SysError};
 use crate::fd::{MapFd, PerfFd, ProgFd};
 use crate::kernel::{Kernel, KprobeTargets, LinkCreate, MapCreate, MultiFlavour};
 use crate::load::{AttachTarget, LoadError, ProgLoad};
@@ -118,6 +118,16 @@ impl fmt::Display for Answer {
             Answer::CannotTell(errno) => write!(f, "cannot tell ({errno})"),
         }
     }
+}
+
+/// Whether the kernel lets this process load programs for tracing at all, and if not, what it says.
+///
+/// # Errors
+/// Of the smallest program there is: `EPERM` without rights, `ENOSYS` where the call does not exist.
+pub fn may_load(kernel: &dyn Kernel) -> Result<(), SysError> {
+    let code = assemble("r0 = 0\nexit", 0);
+    let program = ProgLoad::new("probe", ProgType::RawTracepoint, &code);
+    kernel.prog_load(&program).map(drop).map_err(|refused| refused.error)
 }
 
 /// The code of `text`, with `fd` for its map.

@@ -5,6 +5,7 @@
 
 mod actions;
 mod attach;
+mod engine;
 mod error;
 pub mod features;
 mod host_names;
@@ -20,6 +21,7 @@ mod session;
 mod sink;
 mod value;
 
+pub use engine::needs_kernel;
 pub use error::{AttachFailure, RunError};
 pub use hark_symbols::{FileBytes, map_file};
 pub use host_names::HostNames;

@@ -107,10 +107,12 @@ enum Wake {
     Child,
     /// The end of the traced process.
     Process,
+    /// Something that a kernel in this process is to do.
+    Kernel,
 }
 
 impl Wake {
-    const ALL: [Wake; 4] = [Wake::Records, Wake::Signal, Wake::Child, Wake::Process];
+    const ALL: [Wake; 5] = [Wake::Records, Wake::Signal, Wake::Child, Wake::Process, Wake::Kernel];
 
     fn of(token: u64) -> Option<Wake> {
         Wake::ALL.get(token as usize).copied()
@@ -288,6 +290,10 @@ impl Loop<'_> {
         if let Some(process) = &self.alive.process {
             poller.add(process.as_fd(), Wake::Process as u64)?;
         }
+        let due = self.kernel.due();
+        if let Some(fd) = due {
+            poller.add(fd, Wake::Kernel as u64)?;
+        }
         let mut ready = Vec::new();
         while actions.exit.is_none() {
             poller.wait(None, &mut ready)?;
@@ -304,11 +310,19 @@ impl Loop<'_> {
                         true
                     }
                     Some(Wake::Process) => true,
+                    Some(Wake::Kernel) => {
+                        self.kernel.step()?;
+                        false
+                    }
                     None => false,
                 };
                 if ends {
                     return Ok(());
                 }
+            }
+            // The ring of a kernel in this process wakes nobody: what is in it came by one of the calls above.
+            if due.is_some() {
+                events.batch(actions, self.maps)?;
             }
         }
         Ok(())

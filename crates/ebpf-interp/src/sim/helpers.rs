@@ -39,9 +39,9 @@ pub(crate) fn map_handle(map: usize) -> u64 {
     u64::from(MAPS) << 32 | map as u64
 }
 
-/// Whether the simulated kernel executes a helper.
-pub fn simulates(id: HelperId) -> bool {
-    find(id).is_some()
+/// Whether the simulated kernel executes a helper when `task` runs.
+pub fn simulates(id: HelperId, task: &Task) -> bool {
+    find(id).is_some() && (id != HelperId::GET_CURRENT_TASK || task.address.is_some())
 }
 
 type Helper = fn(&mut World, &mut Machine<'_>, [u64; 5]) -> Result<u64, Trap>;

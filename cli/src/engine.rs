@@ -1,0 +1,76 @@
+//! `--engine`: the running kernel, or a machine of our own for those it refuses.
+
+use crate::Engine;
+use bpf_facts::{Feature, HelperId};
+use bpf_syscall::{Kernel, LinuxKernel, SysError, probe};
+use ebpf_interp::{SimClock, SimKernel, Task};
+use hark_object::Object;
+
+/// What a script runs on.
+pub(crate) enum Chosen {
+    Kernel(LinuxKernel),
+    Embedded(SimKernel),
+}
+
+impl Chosen {
+    pub(crate) fn kernel(&self) -> &dyn Kernel {
+        match self {
+            Chosen::Kernel(kernel) => kernel,
+            Chosen::Embedded(kernel) => kernel,
+        }
+    }
+
+    /// Whether a feature that the version promises is really there.
+    pub(crate) fn confirms(&self, feature: Feature) -> bool {
+        match self {
+            Chosen::Kernel(kernel) => {
+                matches!(probe::ask(kernel, feature, probe::BtfIds::default()), probe::Answer::Yes)
+            }
+            // What is asked for are better ways to attach to the kernel.
+            Chosen::Embedded(_) => false,
+        }
+    }
+}
+
+/// Why there is nothing to run a script on.
+pub(crate) enum Refusal {
+    System(SysError),
+    /// The embedded engine lacks this.
+    Lacking(String),
+}
+
+/// Chooses for `object`, and says so where it is not what one would expect.
+pub(crate) fn choose(wanted: Engine, object: &Object, n_cpus: u32) -> Result<Chosen, Refusal> {
+    let task = Task::current();
+    let lacking = || hark_runtime::needs_kernel(object, &|id: HelperId| ebpf_interp::simulates(id, &task));
+    let embedded = || SimKernel::new(n_cpus, task.clone(), SimClock::Host).map_err(Refusal::System);
+    let kernel = LinuxKernel::new();
+    match wanted {
+        Engine::Sim => match lacking() {
+            Some(what) => Err(Refusal::Lacking(what)),
+            None => embedded().map(Chosen::Embedded),
+        },
+        Engine::Kernel => kernel.map(Chosen::Kernel).map_err(Refusal::System),
+        Engine::Auto => {
+            let refused = match &kernel {
+                Ok(kernel) if lacking().is_none() => probe::may_load(kernel).err(),
+                Ok(_) => None,
+                Err(error) => Some(error.clone()),
+            };
+            match (refused, kernel) {
+                (None, Ok(kernel)) => Ok(Chosen::Kernel(kernel)),
+                (Some(error), _) | (None, Err(error)) => {
+                    if lacking().is_some() {
+                        return Err(Refusal::System(error));
+                    }
+                    eprintln!(
+                        "hark: this process may not load programs into the kernel ({}): the script runs in the \
+                         embedded engine",
+                        error.errno
+                    );
+                    embedded().map(Chosen::Embedded)
+                }
+            }
+        }
+    }
+}
