@@ -5,10 +5,12 @@ mod support;
 
 use bpf_facts::{Arch, KernelProfile, MapType, ProgType, V};
 use bpf_syscall::{
-    Kernel, LinuxKernel, LogLevel, MapCreate, MapFd, PROG_SLEEPABLE, ProgFd, ProgLoad, TestRun, UpdateMode,
+    BtfFd, FuncInfo, Kernel, LinuxKernel, LogLevel, MapCreate, MapFd, PROG_SLEEPABLE, ProgBtf, ProgFd,
+    ProgLoad, TestRun, UpdateMode,
 };
 use ebpf_asm::MapRef;
 use ebpf_codegen::{Compiled, Env, Options, Stage, compile, dump, ir};
+use hark_btf::{Endian, Linkage};
 use proptest::prelude::{ProptestConfig, any, prop_assert_eq};
 use proptest::test_runner::TestRunner;
 use std::os::fd::AsRawFd;
@@ -68,6 +70,10 @@ impl Lab {
         if prog == ProgType::Syscall {
             load.flags = PROG_SLEEPABLE;
         }
+        let types = self.types(&compiled);
+        if let Some((btf, func_info)) = &types {
+            load.btf = Some(ProgBtf { btf, func_info, line_info: &[] });
+        }
         match self.kernel.prog_load(&load) {
             Ok(loaded) => (loaded.prog, compiled),
             Err(e) => {
@@ -75,6 +81,24 @@ impl Lab {
                 panic!("{}\n{}\n{regalloc}\n{}", e.error, e.log.text, compiled.program);
             }
         }
+    }
+
+    /// Callbacks need type information: every function is `int f(void)`.
+    fn types(&self, compiled: &Compiled) -> Option<(BtfFd, Vec<FuncInfo>)> {
+        if compiled.functions.len() < 2 {
+            return None;
+        }
+        let mut types = hark_btf::Builder::new(Endian::Little);
+        let int = types.int("int", 4, true);
+        let slots = compiled.program.slots();
+        let mut rows = Vec::new();
+        for (name, start) in &compiled.functions {
+            let proto = types.func_proto(int, &[]);
+            let id = types.func(name, proto, Linkage::Static);
+            let at = slots.slot_of(*start).expect("a function begins at an instruction");
+            rows.push(FuncInfo { insn_off: at.0, type_id: id.0 });
+        }
+        Some((self.kernel.btf_load(&types.build()).expect("the types are right"), rows))
     }
 
     /// Loads with and without optimisation.
@@ -273,6 +297,44 @@ b2:
     let compiled = lab.accepts(ProgType::Tracepoint, &text);
     assert!(compiled.scratch_bytes >= 1024);
     assert!(compiled.stats.stack_bytes <= 512);
+}
+
+#[test]
+fn a_callback() {
+    let Some(lab) = lab() else { return };
+    let text = "
+fn entry(v0: ptr) {
+    ss0: 16
+b0(v0):
+    v1 = slot_addr ss0
+    v2 = iconst 0
+    store.64 v2, v1
+    store.64 v2, v1+8
+    v3 = iconst 100
+    v4 = func_addr fn1
+    v5 = call loop(v3, v4, v1, v2)
+    v6 = load.u64 v1
+    v7 = map_value m3
+    store.64 v6, v7
+    ret v2
+}
+fn body(v0: i64, v1: ptr) {
+    ss0: 400
+b0(v0, v1):
+    v2 = load.u64 v1
+    v3 = add v2, v0
+    store.64 v3, v1
+    v5 = slot_addr ss0
+    mem_zero v5, 400
+    v6 = map m0
+    v7 = call map_delete_elem(v6, v5)
+    v4 = iconst 0
+    ret v4
+}";
+    let compiled = lab.accepts(ProgType::Tracepoint, text);
+    assert!(compiled.scratch_bytes >= 400, "the callback's share of the stack is 256 bytes");
+    assert_eq!(lab.run(text, true), 4950);
+    assert_eq!(lab.run(text, false), 4950);
 }
 
 /// Many values at once, across calls.

@@ -3,6 +3,7 @@
 //! - a branch on constants, or with twice the same target, becomes a jump;
 //! - a branch on a comparison's result becomes a branch on the comparison;
 //! - a jump to a block that only jumps (or branches on a parameter that is a constant here) goes on directly;
+//! - a jump to a block that only branches on what the jump passes becomes that branch;
 //! - a block with one successor that has it as only predecessor is joined with it.
 
 use super::{Pass, Plan, fold};
@@ -104,6 +105,29 @@ fn beyond(f: &Function, to: &BlockCall) -> Option<BlockCall> {
     Some(BlockCall { block: next.block, args })
 }
 
+/// The branch at the end of an otherwise empty block, as it is when one comes there by `to`: if what is branched on
+/// is a comparison that was passed, so that the branch can be made on its operands.
+fn branch_here(f: &Function, to: &BlockCall) -> Option<Terminator> {
+    let data = &f.blocks[to.block];
+    let Terminator::Branch { lhs, .. } = &data.term else { return None };
+    let n = data.params.iter().position(|p| p == lhs)?;
+    if !data.insts.iter().all(|&i| matches!(f.insts[i].data, InstData::Iconst(_)))
+        || !matches!(f.def_inst(to.args[n]), Some(InstData::Icmp(..)))
+    {
+        return None;
+    }
+    let mut term = data.term.clone();
+    let mut known = true;
+    term.map_operands(|v| match data.params.iter().position(|p| *p == v) {
+        Some(n) => to.args[n],
+        None => {
+            known &= !data.insts.iter().any(|&i| f.insts[i].result == Some(v));
+            v
+        }
+    });
+    known.then_some(term)
+}
+
 /// Redirects jumps. A block whose parameters or constants are used further on must stay on the path.
 fn thread(f: &mut Function) -> bool {
     let escapes = escaping(f);
@@ -121,6 +145,14 @@ fn thread(f: &mut Function) -> bool {
                 *to = next;
                 any = true;
             }
+        }
+        if let Terminator::Jump(to) = &term
+            && !escapes[to.block.index()]
+            && to.block != block
+            && let Some(branch) = branch_here(f, to)
+        {
+            term = branch;
+            any = true;
         }
         if any {
             f.blocks[block].term = term;

@@ -1,10 +1,12 @@
 //! `gvn`: an expression that has been computed on every path to here is not computed again.
 //!
 //! Calls of helpers that give the same result for the whole run (`pure_per_run` in bpf-facts) count as expressions.
-//! Loads do not: memory changes.
+//! Loads do not: memory changes. Constants and addresses of slots and maps are gathered at the head of the entry: the
+//! machine makes them where they are used, so their place costs nothing, and blocks that held nothing else are empty.
 
 use super::rewrite::Aliases;
 use super::{Pass, Plan};
+use crate::graph::Cfg;
 use crate::ir::{BinOp, Block, Cond, Function, InstData, Value};
 use rustc_hash::FxHashMap;
 
@@ -50,9 +52,55 @@ fn normal(data: InstData) -> InstData {
     }
 }
 
+/// Whether the instruction needs nothing.
+fn is_leaf(data: &InstData) -> bool {
+    matches!(
+        data,
+        InstData::Iconst(_)
+            | InstData::SlotAddr(..)
+            | InstData::MapAddr(_)
+            | InstData::MapValueAddr(..)
+            | InstData::FuncAddr(_)
+            | InstData::BtfVarAddr(_)
+    )
+}
+
+/// Gathers what needs nothing in the entry block, once each.
+fn gather(f: &mut Function, cfg: &Cfg, aliases: &mut Aliases) -> bool {
+    let mut known: FxHashMap<InstData, Value> = FxHashMap::default();
+    let mut moved = Vec::new();
+    let mut changed = false;
+    for &b in &cfg.rpo {
+        let block = Block::new(b as usize);
+        let mut insts = std::mem::take(&mut f.blocks[block].insts);
+        insts.retain(|&inst| {
+            let node = &f.insts[inst];
+            let Some(result) = node.result.filter(|_| is_leaf(&node.data)) else { return true };
+            match known.get(&node.data) {
+                Some(&same) => aliases.replace(result, same),
+                None => {
+                    known.insert(node.data.clone(), result);
+                    if block == f.entry() {
+                        return true;
+                    }
+                    moved.push(inst);
+                }
+            }
+            changed = true;
+            false
+        });
+        f.blocks[block].insts = insts;
+    }
+    let entry = f.entry();
+    moved.append(&mut f.blocks[entry].insts);
+    f.blocks[entry].insts = moved;
+    changed
+}
+
 fn run(f: &mut Function, _: &Plan<'_>) -> bool {
     let cfg = f.cfg();
     let mut aliases = Aliases::new(f);
+    let gathered = gather(f, &cfg, &mut aliases);
     let mut seen: FxHashMap<InstData, Vec<(Value, Block)>> = FxHashMap::default();
     for &b in &cfg.rpo {
         let block = Block::new(b as usize);
@@ -69,5 +117,5 @@ fn run(f: &mut Function, _: &Plan<'_>) -> bool {
             }
         }
     }
-    aliases.apply(f)
+    aliases.apply(f) || gathered
 }

@@ -14,6 +14,7 @@ mod params;
 mod ranges;
 mod reuse_lookups;
 mod rewrite;
+mod sccp;
 mod sink;
 mod tail_merge;
 
@@ -51,6 +52,7 @@ pub struct Pass {
 pub static PASSES: &[Pass] = &[
     // One to a line.
     params::PASS,
+    sccp::PASS,
     const_fold::PASS,
     branch_fold::PASS,
     gvn::PASS,
@@ -73,6 +75,7 @@ const MAX_ROUNDS: usize = 4;
 
 /// `(earlier, later, why)`: constraints that [`PASSES`] keeps.
 pub static ORDER: &[(&str, &str, &str)] = &[
+    ("sccp", "branch-fold", "what cannot run is taken away by it"),
     ("simplify-params", "const-fold", "a parameter that is always the same value may be a constant"),
     ("const-fold", "branch-fold", "branches on constants are seen after the constants"),
     ("branch-fold", "gvn", "fewer blocks mean more dominance"),
