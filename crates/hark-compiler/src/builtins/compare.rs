@@ -9,7 +9,7 @@ use crate::typed::{Call, CallData, Expr};
 use crate::types::Type;
 use bpf_facts::HelperId;
 use ebpf_asm::Size;
-use ebpf_codegen::ir::{BinOp, Block, Cond, Type as IrType, Value};
+use ebpf_codegen::ir::{BinOp, Block, Cond, Type as IrType, UnOp, Value};
 use hark_diag::Code;
 use std::ops::RangeInclusive;
 
@@ -159,7 +159,7 @@ impl Builtin for Find {
     fn lower(&self, cx: &mut Lower<'_>, call: &Call, _: &Type, _: Option<Mem>) -> Val {
         let (text, part) = (&call.args[0], &call.args[1]);
         let cap = cap_of(text);
-        let mem = cx.mem(text);
+        let mem = cx.aligned_text(text);
         let result = cx.b.declare_var(IrType::I64);
         let (found, missing, next) = (cx.b.create_block(), cx.b.create_block(), cx.b.create_block());
         let i = cx.b.declare_var(IrType::I64);
@@ -172,7 +172,10 @@ impl Builtin for Find {
             None => {
                 let part_cap = cap_of(part);
                 let part = cx.mem(part);
-                search(cx, (mem, cap), (part, part_cap), i, (found, missing));
+                let room = cx.new_bytes(cap + part_cap);
+                cx.zero(room, cap + part_cap);
+                copy_text(cx, room.ptr, mem, cap);
+                search(cx, (room, cap), (part, part_cap), i, (found, missing));
             }
         }
         cx.b.seal_and_switch(found);
@@ -188,7 +191,7 @@ impl Builtin for Find {
     }
 }
 
-/// Goes to `found` with `i` at the place of the literal, or to `missing`.
+/// Goes to `found` with `i` at the place of the literal, or to `missing`. The text lies at a multiple of 8.
 fn search_literal(
     cx: &mut Lower<'_>,
     (text, cap): (Mem, u32),
@@ -204,27 +207,32 @@ fn search_literal(
     cx.b.branch(Cond::Ult, at, limit, body, missing);
     cx.b.seal_and_switch(body);
     let here = cx.b.ptr_add(text.ptr, at);
-    let first = cx.b.load(Size::B, here, text.off);
-    let inside = cx.b.create_block();
-    cx.b.branch_nonzero(first, inside, missing);
-    cx.b.seal_and_switch(inside);
+    // Without a branch for each byte: the verifier keeps every branch that it did not take, and not too many.
+    let mut differing = cx.b.iconst(0);
     for (k, byte) in part.iter().enumerate() {
-        let have = if k == 0 { first } else { cx.b.load(Size::B, here, text.off + k as i32) };
-        let want = cx.b.iconst(i64::from(*byte));
-        let more = if k + 1 == part.len() { found } else { cx.b.create_block() };
-        cx.b.branch(Cond::Eq, have, want, more, step);
-        if more != found {
-            cx.b.seal_and_switch(more);
-        }
+        let have = cx.b.load(Size::B, here, text.off + k as i32);
+        let bits = cx.b.binary_imm(BinOp::Xor, have, i64::from(*byte));
+        differing = cx.b.binary(BinOp::Or, differing, bits);
     }
+    cx.b.branch_nonzero(differing, step, found);
     cx.b.seal_and_switch(step);
+    // For the same reason the end of the text is looked for once in eight turns.
+    let (look, advance) = (cx.b.create_block(), cx.b.create_block());
+    let (low, last) = (cx.b.binary_imm(BinOp::And, at, 7), cx.b.iconst(7));
+    cx.b.branch(Cond::Eq, low, last, look, advance);
+    cx.b.seal_and_switch(look);
+    let word = cx.b.load(Size::Dw, here, text.off - 7);
+    let ended = cx.has_zero_byte(word);
+    cx.b.branch_nonzero(ended, missing, advance);
+    cx.b.seal_and_switch(advance);
     let following = cx.b.binary_imm(BinOp::Add, at, 1);
     cx.b.def_var(i, following);
     cx.b.jump(head, &[]);
     cx.b.seal(head);
 }
 
-/// As [`search_literal`], for a part that is known at run time only.
+/// As [`search_literal`], for a part that is known at run time only. Behind the text there are as many zeroes as the
+/// part has room.
 fn search(
     cx: &mut Lower<'_>,
     (text, cap): (Mem, u32),
@@ -232,43 +240,51 @@ fn search(
     i: ebpf_codegen::ir::Variable,
     (found, missing): (Block, Block),
 ) {
-    let j = cx.b.declare_var(IrType::I64);
+    let (j, alive, differing) =
+        (cx.b.declare_var(IrType::I64), cx.b.declare_var(IrType::I64), cx.b.declare_var(IrType::I64));
     let (head, start, inner, compare) =
         (cx.b.create_block(), cx.b.create_block(), cx.b.create_block(), cx.b.create_block());
-    let (bounded, more, step, advance) =
-        (cx.b.create_block(), cx.b.create_block(), cx.b.create_block(), cx.b.create_block());
+    let (judge, step, advance) = (cx.b.create_block(), cx.b.create_block(), cx.b.create_block());
     cx.b.jump(head, &[]);
     cx.b.switch_to(head);
     let at = cx.b.use_var(i);
     let limit = cx.b.iconst(i64::from(cap));
     cx.b.branch(Cond::Ult, at, limit, start, missing);
     cx.b.seal_and_switch(start);
-    let zero = cx.b.iconst(0);
+    let (zero, all, none) = (cx.b.iconst(0), cx.b.iconst(-1), cx.b.iconst(0));
     cx.b.def_var(j, zero);
+    cx.b.def_var(alive, all);
+    cx.b.def_var(differing, none);
     cx.b.jump(inner, &[]);
     cx.b.switch_to(inner);
     let k = cx.b.use_var(j);
-    // A part without end inside its room was cut: it matches as far as it goes.
     let part_limit = cx.b.iconst(i64::from(part_cap));
-    cx.b.branch(Cond::Ult, k, part_limit, compare, found);
+    cx.b.branch(Cond::Ult, k, part_limit, compare, judge);
     cx.b.seal_and_switch(compare);
     let p = cx.b.ptr_add(part.ptr, k);
     let want = cx.b.load(Size::B, p, part.off);
-    cx.b.branch_nonzero(want, bounded, found);
-    cx.b.seal_and_switch(bounded);
     let sum = cx.b.binary(BinOp::Add, at, k);
-    let limit = cx.b.iconst(i64::from(cap));
-    cx.b.branch(Cond::Ult, sum, limit, more, step);
-    cx.b.seal_and_switch(more);
     let t = cx.b.ptr_add(text.ptr, sum);
     let have = cx.b.load(Size::B, t, text.off);
-    let again = cx.b.create_block();
-    cx.b.branch(Cond::Eq, have, want, again, step);
-    cx.b.seal_and_switch(again);
+    // All ones while the part has not ended, and no branch to find out.
+    let carry = cx.b.binary_imm(BinOp::Add, want, 0xff);
+    let some = cx.b.binary_imm(BinOp::Lshr, carry, 8);
+    let mask = cx.b.unary(UnOp::Neg, some);
+    let before = cx.b.use_var(alive);
+    let now = cx.b.binary(BinOp::And, before, mask);
+    cx.b.def_var(alive, now);
+    let bits = cx.b.binary(BinOp::Xor, want, have);
+    let bits = cx.b.binary(BinOp::And, bits, now);
+    let seen = cx.b.use_var(differing);
+    let seen = cx.b.binary(BinOp::Or, seen, bits);
+    cx.b.def_var(differing, seen);
     let following = cx.b.binary_imm(BinOp::Add, k, 1);
     cx.b.def_var(j, following);
     cx.b.jump(inner, &[]);
     cx.b.seal(inner);
+    cx.b.seal_and_switch(judge);
+    let seen = cx.b.use_var(differing);
+    cx.b.branch_nonzero(seen, step, found);
     cx.b.seal_and_switch(step);
     let here = cx.b.ptr_add(text.ptr, at);
     let byte = cx.b.load(Size::B, here, text.off);

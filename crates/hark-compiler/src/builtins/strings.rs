@@ -307,7 +307,7 @@ impl Builtin for Strncmp {
         let CallData::Int(n) = call.data else { return Val::None };
         let cap = |e: &Expr| if let Type::Str { cap } = e.ty { cap } else { 0 };
         let n = u32::try_from(n).unwrap_or(u32::MAX).min(cap(&call.args[0])).min(cap(&call.args[1]));
-        let (a, b) = (cx.mem(&call.args[0]), cx.mem(&call.args[1]));
+        let (a, b) = (cx.padded_text(&call.args[0]), cx.padded_text(&call.args[1]));
         Val::Scalar(cx.text_differs(a, b, n))
     }
 }

@@ -450,7 +450,7 @@ impl Lower<'_> {
         self.b.use_var(var)
     }
 
-    fn maybe_not(&mut self, value: Value, negated: bool) -> Value {
+    pub(super) fn maybe_not(&mut self, value: Value, negated: bool) -> Value {
         if negated { self.b.binary_imm(BinOp::Xor, value, 1) } else { value }
     }
 
@@ -479,131 +479,6 @@ impl Lower<'_> {
         self.b.seal_and_switch(next);
         Val::Mem(dst)
     }
-
-    // Comparisons of memory
-
-    /// 1 if both texts are equal up to their terminators.
-    fn text_equal(&mut self, a: &Expr, b: &Expr) -> Value {
-        match (a.as_str(), b.as_str()) {
-            (_, Some(text)) => {
-                let text = text.to_vec();
-                let room = cap_of(&a.ty);
-                let mem = self.mem(a);
-                self.text_equals_const(mem, &text, room)
-            }
-            (Some(text), None) => {
-                let text = text.to_vec();
-                let room = cap_of(&b.ty);
-                let mem = self.mem(b);
-                self.text_equals_const(mem, &text, room)
-            }
-            (None, None) => {
-                let n = cap_of(&a.ty).min(cap_of(&b.ty));
-                let (x, y) = (self.mem(a), self.mem(b));
-                let differs = self.text_differs(x, y, n);
-                self.maybe_not(differs, true)
-            }
-        }
-    }
-
-    /// 1 if the text at `mem` (of `room` bytes) is the constant.
-    fn text_equals_const(&mut self, mem: Mem, text: &[u8], room: u32) -> Value {
-        let mut bytes = text.split(|c| *c == 0).next().unwrap_or(&[]).to_vec();
-        if bytes.len() as u32 >= room {
-            return self.b.iconst(0);
-        }
-        bytes.push(0);
-        let var = self.b.declare_var(IrType::I64);
-        let (equal, differs, next) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        let mut at = 0u32;
-        let total = bytes.len() as u32;
-        while at < total {
-            let left = total - at;
-            let here = mem.plus(at);
-            let size = [8u32, 4, 2, 1]
-                .into_iter()
-                .find(|n| *n <= left && here.off.rem_euclid(*n as i32) == 0 && *n <= here.align)
-                .unwrap_or(1);
-            let mut word = [0u8; 8];
-            word[..size as usize].copy_from_slice(&bytes[at as usize..(at + size) as usize]);
-            let size_class = Size::from_bytes(size).unwrap_or(Size::B);
-            let have = self.b.load(size_class, here.ptr, here.off);
-            let want = self.b.iconst(i64::from_le_bytes(word));
-            let more = self.b.create_block();
-            self.b.branch(Cond::Eq, have, want, more, differs);
-            self.b.seal_and_switch(more);
-            at += size;
-        }
-        self.b.jump(equal, &[]);
-        for (block, n) in [(equal, 1), (differs, 0)] {
-            self.b.seal_and_switch(block);
-            let value = self.b.iconst(n);
-            self.b.def_var(var, value);
-            self.b.jump(next, &[]);
-        }
-        self.b.seal_and_switch(next);
-        self.b.use_var(var)
-    }
-
-    /// 0 if the first `n` bytes are equal or equal up to a terminator, else 1.
-    pub(crate) fn text_differs(&mut self, a: Mem, b: Mem, n: u32) -> Value {
-        self.compare_loop(a, b, n, true)
-    }
-
-    /// 1 if `n` bytes are equal.
-    pub(crate) fn bytes_equal(&mut self, a: Mem, b: Mem, n: u32) -> Value {
-        let differs = self.compare_loop(a, b, n, false);
-        self.maybe_not(differs, true)
-    }
-
-    /// The bytes where a run-time index may go: the verifier lets none into the context.
-    pub(crate) fn walkable(&mut self, mem: Mem, len: u32) -> Mem {
-        if mem.ptr != self.ctx() {
-            return mem;
-        }
-        let copy = self.new_bytes(len);
-        self.copy(copy, mem, len);
-        copy
-    }
-
-    fn compare_loop(&mut self, a: Mem, b: Mem, n: u32, until_nul: bool) -> Value {
-        let (a, b) = (self.walkable(a, n), self.walkable(b, n));
-        let i = self.b.declare_var(IrType::I64);
-        let result = self.b.declare_var(IrType::I64);
-        let zero = self.b.iconst(0);
-        self.b.def_var(i, zero);
-        let (head, body, more) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        let (same, differs, next) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        self.b.jump(head, &[]);
-        self.b.switch_to(head);
-        let at = self.b.use_var(i);
-        let limit = self.b.iconst(i64::from(n));
-        self.b.branch(Cond::Ult, at, limit, body, same);
-        self.b.seal_and_switch(body);
-        let (pa, pb) = (self.b.ptr_add(a.ptr, at), self.b.ptr_add(b.ptr, at));
-        let (x, y) = (self.b.load(Size::B, pa, a.off), self.b.load(Size::B, pb, b.off));
-        let equal = self.b.create_block();
-        self.b.branch(Cond::Eq, x, y, equal, differs);
-        self.b.seal_and_switch(equal);
-        if until_nul {
-            self.b.branch_nonzero(x, more, same);
-        } else {
-            self.b.jump(more, &[]);
-        }
-        self.b.seal_and_switch(more);
-        let following = self.b.binary_imm(BinOp::Add, at, 1);
-        self.b.def_var(i, following);
-        self.b.jump(head, &[]);
-        self.b.seal(head);
-        for (block, value) in [(same, 0), (differs, 1)] {
-            self.b.seal_and_switch(block);
-            let value = self.b.iconst(value);
-            self.b.def_var(result, value);
-            self.b.jump(next, &[]);
-        }
-        self.b.seal_and_switch(next);
-        self.b.use_var(result)
-    }
 }
 
 /// The comparison as a condition of the IR.
@@ -620,8 +495,4 @@ pub(crate) fn condition(op: CompareOp, signed: bool) -> Cond {
         (CompareOp::Ge, true) => Cond::Sge,
         (CompareOp::Ge, false) => Cond::Uge,
     }
-}
-
-fn cap_of(ty: &Type) -> u32 {
-    if let Type::Str { cap } = ty { *cap } else { 0 }
 }

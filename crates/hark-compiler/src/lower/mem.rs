@@ -31,7 +31,7 @@ impl Mem {
     }
 
     /// What the place itself is known to be a multiple of.
-    fn alignment(self) -> u32 {
+    pub(super) fn alignment(self) -> u32 {
         let from_offset = if self.off == 0 { 8 } else { 1 << self.off.trailing_zeros().min(3) };
         self.align.min(from_offset)
     }

@@ -6,6 +6,7 @@
 
 mod access;
 mod aggregate;
+mod compare;
 mod events;
 mod expr;
 mod maps;
