@@ -243,6 +243,7 @@ fn optimise(
     for f in out.functions.iter_mut() {
         opt::run(f, &plan, trace);
     }
+    let out = opt::without_unused(out);
     if cfg!(debug_assertions) {
         let errors = validate_module(&out);
         if !errors.is_empty() {

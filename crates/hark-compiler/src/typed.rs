@@ -49,7 +49,7 @@ pub(crate) enum MapKind {
 pub struct MapId(pub u32);
 
 /// A scratch variable of a unit, by its position in [`Unit::vars`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VarId(pub u32);
 
 /// One body with the attach points it is compiled for.

@@ -58,6 +58,7 @@ fn describe_map(map: &MapDef) -> String {
         }
         MapRole::Losses => out += " losses",
         MapRole::Pending => out += " pending",
+        MapRole::Zero => out += " zero",
         MapRole::RunInfo => out += " run-info",
         MapRole::Data(data) => {
             let _ = write!(out, " data={}", escaped(data));

@@ -37,6 +37,9 @@ pub enum MapRole {
     /// object. Programs add 1 to the word of a `clear`, `zero` or `print(@m)` without fields; of `exit` they set it
     /// to 1 + the code (as `u32`). The runtime looks after each batch of records and does what is new.
     Pending,
+    /// An array of one `u64` that is always 0, but not to the verifier: a word combined with it is one that the
+    /// verifier knows nothing of.
+    Zero,
     /// What is known only when the run begins: an array of one value of [`crate::RUN_INFO_SIZE`] bytes. See
     /// [`crate::RunField`].
     RunInfo,

@@ -83,7 +83,12 @@ fn initial_value(def: &MapDef, facts: RunFacts, ring: u32) -> Option<Vec<u8>> {
             Some(value)
         }
         MapRole::RunInfo => Some(run_info(facts, ring, def.value_size)),
-        MapRole::User(_) | MapRole::Events | MapRole::Scratch | MapRole::Losses | MapRole::Pending => None,
+        MapRole::User(_)
+        | MapRole::Events
+        | MapRole::Scratch
+        | MapRole::Losses
+        | MapRole::Pending
+        | MapRole::Zero => None,
     }
 }
 

@@ -17,10 +17,13 @@ mod rewrite;
 mod sccp;
 mod sink;
 mod tail_merge;
+mod unused;
 
 use crate::ir::Function;
 use crate::ir::validate::validate;
 use bpf_facts::KernelProfile;
+
+pub use unused::without_unused;
 
 /// What passes may look at, and which of them run.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Functions that nothing refers to any more, because the call of the helper that would call them back was removed.
 //! The kernel refuses programs with code that no path leads to.
 
-use crate::ir::{Function, FuncRef, InstData, Module};
+use crate::ir::{FuncRef, Function, InstData, Module};
 
 /// The module without functions that its entry does not lead to.
 pub fn without_unused(module: Module) -> Module {

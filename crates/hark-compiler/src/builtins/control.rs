@@ -55,7 +55,7 @@ impl Builtin for Exit {
         let args: Vec<&Expr> = call.args.iter().collect();
         cx.send(span, &args, |mut fields| EventKind::Exit(fields.pop()));
         let zero = cx.b.iconst(0);
-        cx.b.ret(zero);
+        cx.leave(zero);
         Val::None
     }
 }

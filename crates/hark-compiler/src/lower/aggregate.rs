@@ -299,6 +299,13 @@ impl Lower<'_> {
 
     /// The number that an aggregation stands for at this moment, over all CPUs.
     pub(super) fn read_aggregate(&mut self, map: MapId, key: Option<&Expr>, agg: Agg, span: Span) -> Value {
+        let key = self.key(key);
+        let key = self.address(key);
+        self.read_aggregate_at(map, key, agg, span)
+    }
+
+    /// As [`Lower::read_aggregate`], with the key in memory.
+    pub(super) fn read_aggregate_at(&mut self, map: MapId, key_addr: Value, agg: Agg, span: Span) -> Value {
         if !self.require(Feature::LookupPercpuElem, span) {
             return self.b.iconst(0);
         }
@@ -306,8 +313,6 @@ impl Lower<'_> {
             Agg::Sum { signed } | Agg::Min { signed } | Agg::Max { signed } | Agg::Avg { signed } => signed,
             _ => false,
         };
-        let key = self.key(key);
-        let key_addr = self.address(key);
         let total = self.b.declare_var(IrType::I64);
         let seen = self.b.declare_var(IrType::I64);
         let cpu = self.b.declare_var(IrType::I64);

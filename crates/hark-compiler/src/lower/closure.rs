@@ -88,7 +88,12 @@ impl Lower<'_> {
 
     /// Has the kernel call a body, made by `fill`, which is given the words handed over. Returns what the helper
     /// returned.
-    fn call_back(&mut self, call: CallBack<'_>, uses: &Uses, fill: impl FnOnce(&mut Self, &[Value])) -> Value {
+    fn call_back(
+        &mut self,
+        call: CallBack<'_>,
+        uses: &Uses,
+        fill: impl FnOnce(&mut Self, &[Value]),
+    ) -> Value {
         let CallBack { name, params, helper, before, words } = call;
         let mut captured = Vec::new();
         let mut vars: Vec<VarId> = uses.counts.keys().copied().collect();
@@ -189,7 +194,16 @@ impl Lower<'_> {
     }
 
     /// Where the body finds the variables around it.
+    ///
+    /// The verifier walks the body again as long as it finds other values there. A number that each turn changes, and
+    /// whose value it knows, would keep it walking for ever: so it is told nothing of such numbers.
     fn share(&mut self, captured: &[Captured], inner: Value, outside: &[Storage]) {
+        let changes = |c: &Captured| c.changed && matches!(outside[c.var.0 as usize], Storage::Scalar(_));
+        let zero = captured.iter().any(changes).then(|| {
+            let map = self.shared.zero();
+            let at = self.b.value(InstData::MapValueAddr(map, 0));
+            self.b.load(Size::Dw, at, 0)
+        });
         for c in captured {
             match outside[c.var.0 as usize] {
                 Storage::Scalar(_) => {
@@ -199,6 +213,10 @@ impl Lower<'_> {
                         self.b.value(InstData::LoadPtr { ptr: inner, off: c.offset })
                     } else {
                         self.b.load(Size::Dw, inner, c.offset)
+                    };
+                    let word = match zero {
+                        Some(zero) if c.changed && !pointer => self.b.binary(BinOp::Xor, word, zero),
+                        _ => word,
                     };
                     self.b.def_var(var, word);
                 }
@@ -288,7 +306,8 @@ impl Lower<'_> {
             }
             cx.block(body);
         };
-        let call = CallBack { name: "turn", params: TURN, helper: HelperId::LOOP, before: turns, words: vec![from] };
+        let call =
+            CallBack { name: "turn", params: TURN, helper: HelperId::LOOP, before: turns, words: vec![from] };
         self.call_back(call, uses, fill);
         self.b.jump(after, &[]);
         self.b.seal_and_switch(after);
@@ -303,14 +322,19 @@ impl Lower<'_> {
             cx.block(body);
         };
         let turns = self.b.iconst(MAX_TURNS);
-        self.call_back(CallBack { name: "turn", params: TURN, helper: HelperId::LOOP, before: turns, words: vec![] }, uses, fill);
+        self.call_back(
+            CallBack { name: "turn", params: TURN, helper: HelperId::LOOP, before: turns, words: vec![] },
+            uses,
+            fill,
+        );
     }
 
     /// Says that a loop changes a variable that its body cannot hand back.
     pub(super) fn refuse_pointers(&mut self, uses: &Uses) {
-        let pointer = uses.changed.iter().find(|v| {
-            !self.is_local(**v, uses) && super::is_pointer_value(&self.unit.vars[v.0 as usize].ty)
-        });
+        let pointer = uses
+            .changed
+            .iter()
+            .find(|v| !self.is_local(**v, uses) && super::is_pointer_value(&self.unit.vars[v.0 as usize].ty));
         let name = pointer.map_or("", |v| self.unit.vars[v.0 as usize].name.as_str());
         let span = self.here();
         let message = format!("the body of this loop changes ${name}, a pointer to a kernel object");

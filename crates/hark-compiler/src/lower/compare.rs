@@ -47,7 +47,11 @@ impl Lower<'_> {
         let cap = cap_of(&e.ty);
         let clean = matches!(
             e.kind,
-            ExprKind::Var(_) | ExprKind::MapGet(..) | ExprKind::Call(_) | ExprKind::Str(_) | ExprKind::Convert(_)
+            ExprKind::Var(_)
+                | ExprKind::MapGet(..)
+                | ExprKind::Call(_)
+                | ExprKind::Str(_)
+                | ExprKind::Convert(_)
         );
         if clean && (mem.alignment() == 8 || cap <= MAX_UNALIGNED) {
             return mem;
@@ -99,7 +103,8 @@ impl Lower<'_> {
         while at < total {
             let left = total - at;
             let here = mem.plus(at);
-            let size = [8u32, 4, 2, 1].into_iter().find(|n| *n <= left && *n <= here.alignment()).unwrap_or(1);
+            let size =
+                [8u32, 4, 2, 1].into_iter().find(|n| *n <= left && *n <= here.alignment()).unwrap_or(1);
             let mut word = [0u8; 8];
             word[..size as usize].copy_from_slice(&bytes[at as usize..(at + size) as usize]);
             let size_class = Size::from_bytes(size).unwrap_or(Size::B);

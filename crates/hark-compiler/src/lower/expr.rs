@@ -58,9 +58,10 @@ impl Lower<'_> {
                 self.write_bytes(dst, text, cap);
                 Val::Mem(dst)
             }
-            ExprKind::Var(var) => match self.storage(*var) {
-                Storage::Scalar(var) => Val::Scalar(self.b.use_var(var)),
-                Storage::Memory(slot) => Val::Mem(Mem::at(self.b.slot_addr(slot))),
+            ExprKind::Var(var) => match (self.storage(*var), self.variable_memory(*var)) {
+                (Storage::Scalar(var), _) => Val::Scalar(self.b.use_var(var)),
+                (_, Some(mem)) => Val::Mem(mem),
+                (_, None) => Val::None,
             },
             ExprKind::MapGet(map, key) => self.map_get(*map, key.as_deref(), &e.ty, dst),
             ExprKind::MapReadAgg(map, key, agg) => {
@@ -193,6 +194,7 @@ impl Lower<'_> {
         match &inner.kind {
             ExprKind::Var(var) => match self.storage(*var) {
                 Storage::Memory(slot) => self.b.slot_addr(slot),
+                Storage::Far(ptr) => ptr,
                 Storage::Scalar(var) => {
                     // The variable itself is a register: what is given out is a copy.
                     let value = self.b.use_var(var);

@@ -6,6 +6,7 @@
 
 mod access;
 mod aggregate;
+mod closure;
 mod compare;
 mod events;
 mod expr;
@@ -13,6 +14,7 @@ mod maps;
 mod mem;
 mod shared;
 mod stmt;
+mod uses;
 
 pub(crate) use access::Place;
 pub(crate) use mem::{Mem, Val};
@@ -63,6 +65,8 @@ pub(crate) fn lower(script: &TypedScript, types: &CTypes, target: &Target, optio
 enum Storage {
     Scalar(Variable),
     Memory(SlotId),
+    /// In memory of the function that this one is called back for.
+    Far(Value),
 }
 
 /// Lowers one program. Builtins see it as their context.
@@ -77,6 +81,12 @@ pub struct Lower<'a> {
     pub(crate) shared: &'a mut Shared,
     program: u32,
     storage: Vec<Storage>,
+    /// The program's context.
+    ctx: Value,
+    /// In a function that is called back: what it shares with the code around it.
+    capture: Option<Value>,
+    /// Uses of variables in the whole program.
+    totals: uses::Uses,
     /// Where `continue` and `break` go.
     loops: Vec<(Block, Block)>,
     others: Vec<Function>,
@@ -94,20 +104,11 @@ impl<'a> Lower<'a> {
         shared: &'a mut Shared,
     ) -> Self {
         let name = unit.probes.first().map_or("program", |(_, name, _)| name.as_str());
-        let mut b = Builder::new(name, &[IrType::Ptr]);
-        let storage = unit
-            .vars
-            .iter()
-            .map(|var| {
-                if var.ty.is_scalar() {
-                    let ty = if is_pointer_value(&var.ty) { IrType::Ptr } else { IrType::I64 };
-                    Storage::Scalar(b.declare_var(ty))
-                } else {
-                    Storage::Memory(b.slot(var.ty.ty(types).layout().size + 8))
-                }
-            })
-            .collect();
-        Self {
+        let b = Builder::new(name, &[IrType::Ptr]);
+        let ctx = b.param(0);
+        let mut totals = uses::Uses::of_block(&unit.body);
+        unit.predicate.iter().for_each(|e| totals.add(e));
+        let mut lower = Self {
             b,
             types,
             target,
@@ -116,11 +117,32 @@ impl<'a> Lower<'a> {
             script,
             shared,
             program,
-            storage,
+            storage: Vec::new(),
+            ctx,
+            capture: None,
+            totals,
             loops: Vec::new(),
             others: Vec::new(),
             diags: Vec::new(),
-        }
+        };
+        lower.storage = lower.fresh_storage();
+        lower
+    }
+
+    /// A place in the current function for every variable of the unit.
+    fn fresh_storage(&mut self) -> Vec<Storage> {
+        let unit = self.unit;
+        unit.vars
+            .iter()
+            .map(|var| {
+                if var.ty.is_scalar() {
+                    let ty = if is_pointer_value(&var.ty) { IrType::Ptr } else { IrType::I64 };
+                    Storage::Scalar(self.b.declare_var(ty))
+                } else {
+                    Storage::Memory(self.b.slot(var.ty.ty(self.types).layout().size + 8))
+                }
+            })
+            .collect()
     }
 
     fn program(&mut self) {
@@ -206,11 +228,20 @@ impl<'a> Lower<'a> {
 
     /// The context pointer.
     pub(crate) fn ctx(&self) -> Value {
-        self.b.param(0)
+        self.ctx
     }
 
     fn storage(&self, var: VarId) -> Storage {
         self.storage[var.0 as usize]
+    }
+
+    /// The memory of a variable that is no scalar.
+    fn variable_memory(&mut self, var: VarId) -> Option<Mem> {
+        match self.storage(var) {
+            Storage::Scalar(_) => None,
+            Storage::Memory(slot) => Some(Mem::at(self.b.slot_addr(slot))),
+            Storage::Far(ptr) => Some(Mem::at(ptr)),
+        }
     }
 
     /// Counts a loss, in the current block.

@@ -69,6 +69,11 @@ impl Shared {
         self.map_of(internal("run_info", MapType::Array, (4, RUN_INFO_SIZE), 1, flags, MapRole::RunInfo))
     }
 
+    /// A word that is 0, and unknown to the verifier.
+    pub(super) fn zero(&mut self) -> MapRef {
+        self.map_of(internal("zero", MapType::Array, (4, 8), 1, 0, MapRole::Zero))
+    }
+
     /// The per-CPU memory that the code generator asks for; added when its size is known.
     pub(crate) fn add_scratch(&mut self, size: u32) -> MapRef {
         self.map_of(internal("scratch", MapType::PercpuArray, (4, size), 1, 0, MapRole::Scratch))

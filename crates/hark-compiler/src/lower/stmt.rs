@@ -1,10 +1,14 @@
 //! Statements.
 
+use super::uses::Uses;
 use super::{Lower, Mem, Storage};
 use crate::typed::{Block, Expr, ExprKind, Stmt, StmtKind, VarId};
 use crate::types::Type;
+use bpf_facts::Feature;
 use ebpf_codegen::ir::{BinOp, Cond, Type as IrType};
-use hark_diag::{Code, Diagnostic};
+
+/// Nodes of the tree that the turns of a loop may come to, if the verifier is to walk through all of them.
+const MAX_WALKED: i64 = 1000;
 
 impl Lower<'_> {
     /// The statements of a block, and its value for its effect.
@@ -33,26 +37,9 @@ impl Lower<'_> {
             StmtKind::Aggregate { map, key, agg, value, extra } => {
                 self.aggregate(*map, key.as_ref(), *agg, value.as_ref(), extra);
             }
-            StmtKind::While { cond, body } => {
-                let (head, inside, done) =
-                    (self.b.create_block(), self.b.create_block(), self.b.create_block());
-                self.b.jump(head, &[]);
-                self.b.switch_to(head);
-                self.condition(cond, inside, done);
-                self.b.seal_and_switch(inside);
-                self.loops.push((head, done));
-                self.block(body);
-                self.loops.pop();
-                self.b.jump(head, &[]);
-                self.b.seal(head);
-                self.b.seal_and_switch(done);
-            }
+            StmtKind::While { cond, body } => self.while_loop(cond, body),
             StmtKind::ForRange { var, from, to, body } => self.for_range(*var, from, to, body),
-            StmtKind::ForMap { map, .. } => {
-                let name = &self.shared.maps[map.0 as usize].name;
-                let message = format!("for over {name} is not available");
-                self.report(Diagnostic::error(Code::NEEDS_KERNEL, stmt.span, message));
-            }
+            StmtKind::ForMap { var, map, body } => self.for_map(*var, *map, body),
             StmtKind::Unroll { count, body } => {
                 let done = self.b.create_block();
                 for _ in 0..*count {
@@ -83,7 +70,7 @@ impl Lower<'_> {
                     Some(value) => self.scalar(value),
                     None => self.b.iconst(0),
                 };
-                self.b.ret(value);
+                self.leave(value);
             }
         }
     }
@@ -99,20 +86,20 @@ impl Lower<'_> {
                 let zero = self.b.iconst(0);
                 self.b.def_var(variable, zero);
             }
-            (Storage::Memory(slot), None) => {
-                let at = Mem::at(self.b.slot_addr(slot));
+            (Storage::Memory(_) | Storage::Far(_), None) => {
+                let Some(at) = self.variable_memory(var) else { return };
                 let len = ty.ty(self.types).layout().size;
                 self.zero(at, len);
             }
-            (Storage::Memory(slot), Some(value)) => {
+            (Storage::Memory(_) | Storage::Far(_), Some(value)) => {
                 // `$t = ($t.1, $t.0)` reads what it writes: through other memory then.
                 if mentions(value, var) && !matches!(value.kind, ExprKind::Var(_)) {
                     let src = self.mem_copy_of(value, &ty);
-                    let at = Mem::at(self.b.slot_addr(slot));
+                    let Some(at) = self.variable_memory(var) else { return };
                     let len = ty.ty(self.types).layout().size;
                     self.copy(at, src, len);
                 } else {
-                    let at = Mem::at(self.b.slot_addr(slot));
+                    let Some(at) = self.variable_memory(var) else { return };
                     self.into(value, at);
                 }
             }
@@ -128,8 +115,8 @@ impl Lower<'_> {
                 let word = self.resize(word, from, &ty);
                 self.b.def_var(variable, word);
             }
-            Storage::Memory(slot) => {
-                let at = Mem::at(self.b.slot_addr(slot));
+            Storage::Memory(_) | Storage::Far(_) => {
+                let Some(at) = self.variable_memory(var) else { return };
                 let (have, want) = (from.ty(self.types).layout().size, ty.ty(self.types).layout().size);
                 self.copy(at, mem, have.min(want));
                 if want > have {
@@ -145,10 +132,43 @@ impl Lower<'_> {
         dst
     }
 
+    fn while_loop(&mut self, cond: &Expr, body: &Block) {
+        let mut uses = Uses::of_block(body);
+        uses.add(cond);
+        // Only the kernel that calls the body back need not know when it ends.
+        if self.target.profile.has(Feature::BpfLoop) && self.can_close_over(&uses) {
+            return self.while_called(cond, body, &uses);
+        }
+        let (head, inside, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        self.b.jump(head, &[]);
+        self.b.switch_to(head);
+        self.condition(cond, inside, done);
+        self.b.seal_and_switch(inside);
+        self.loops.push((head, done));
+        self.block(body);
+        self.loops.pop();
+        self.b.jump(head, &[]);
+        self.b.seal(head);
+        self.b.seal_and_switch(done);
+    }
+
     fn for_range(&mut self, var: VarId, from: &Expr, to: &Expr, body: &Block) {
         let Storage::Scalar(visible) = self.storage(var) else { return };
+        let turns = from.as_int().zip(to.as_int()).map(|(from, to)| to.saturating_sub(from).max(0));
         let from = self.scalar(from);
         let to = self.scalar(to);
+        let mut uses = Uses::of_block(body);
+        uses.add_changed(var);
+        let short = turns.is_some_and(|n| n.saturating_mul(i64::from(uses.nodes) + 2) <= MAX_WALKED);
+        if !short && self.target.profile.has(Feature::BpfLoop) && self.can_close_over(&uses) {
+            return self.for_range_called(var, from, to, body, &uses);
+        }
+        if turns.is_none() {
+            let span = self.here();
+            if !self.require(Feature::BpfLoop, span) {
+                return;
+            }
+        }
         let counter = self.b.declare_var(IrType::I64);
         self.b.def_var(counter, from);
         let (head, inside, step, done) =

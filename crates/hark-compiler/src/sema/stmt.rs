@@ -105,7 +105,14 @@ impl Checker<'_> {
                 }
                 let key = self.map_key(id).unwrap_or(Type::Unknown);
                 let value = match self.map_value(id) {
-                    Type::Agg(agg) => agg_number(agg).unwrap_or(Type::Agg(agg)),
+                    Type::Agg(agg) => match agg_number(agg) {
+                        Some(number) => number,
+                        None => {
+                            let message = format!("a map of {}() has no values to go over", agg_name(agg));
+                            self.report(Diagnostic::error(Code::TYPE_MISMATCH, map.span, message));
+                            return None;
+                        }
+                    },
                     other => other,
                 };
                 self.push_scope();
