@@ -2,12 +2,12 @@
 
 use crate::ctypes::CTypes;
 use crate::driver;
-use crate::probes::{ALL, Ap, ContextCx, ProbeKind, glob, kind_named};
+use crate::probes::{ALL, Ap, ContextCx, ProbeKind, kind_named};
 use crate::target::{Options, Target};
 use crate::types::Type;
 use hark_btf::Kind;
 use hark_diag::{Diagnostic, FileId, SourceMap, Span};
-use hark_object::ProbeSpec;
+use hark_object::{ProbeSpec, glob};
 
 /// The full names of all probes that match a pattern: `TYPE:…` with `*` and `?`, a bare word for any type, several
 /// with commas; `struct NAME` shows a definition. With `verbose`, arguments follow each name.

@@ -17,7 +17,7 @@ pub use context::{Context, FuncSource, RetVal};
 use crate::ctypes::CTypes;
 use crate::target::Target;
 use hark_diag::{Code, Diagnostic, Span, did_you_mean};
-use hark_object::{CatalogError, ProbeSpec};
+use hark_object::{CatalogError, ProbeSpec, glob, is_pattern};
 
 /// An attach point with its positional parameters replaced.
 #[derive(Clone, Debug)]
@@ -149,43 +149,9 @@ fn number(text: &str) -> Option<u64> {
     text.replace('_', "").parse().ok()
 }
 
-/// Whether it holds `*` or `?`.
-fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?'])
-}
-
-/// Whether `text` matches `pattern`, in which `*` stands for anything and `?` for one character.
-pub fn glob(pattern: &str, text: &str) -> bool {
-    let (p, t) = (pattern.as_bytes(), text.as_bytes());
-    let (mut i, mut j) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while j < t.len() {
-        if i < p.len() && p[i] == b'*' {
-            star = Some((i, j));
-            i += 1;
-        } else if i < p.len() && (p[i] == b'?' || p[i] == t[j]) {
-            i += 1;
-            j += 1;
-        } else if let Some((at, from)) = star {
-            i = at + 1;
-            j = from + 1;
-            star = Some((at, from + 1));
-        } else {
-            return false;
-        }
-    }
-    p[i..].iter().all(|c| *c == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn globs() {
-        assert!(glob("vfs_*", "vfs_read") && glob("*", "") && glob("a?c*e", "abcdde"));
-        assert!(!glob("vfs_*", "ksys_read") && !glob("a?", "a") && !glob("", "x"));
-    }
 
     #[test]
     fn names_and_aliases_are_unique() {

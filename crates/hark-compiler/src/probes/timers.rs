@@ -2,7 +2,7 @@
 
 use super::{Ap, Context, ContextCx, ContextError, ProbeKind, bad, number};
 use crate::target::Target;
-use bpf_facts::ProgType;
+use bpf_facts::{HARDWARE_EVENTS, PerfEventDef, ProgType, SOFTWARE_EVENTS};
 use hark_diag::Diagnostic;
 use hark_object::{CatalogError, ProbeSpec};
 
@@ -133,40 +133,10 @@ impl ProbeKind for Profile {
     }
 }
 
-/// An event of the perf subsystem: name, other name, default sample period.
-type PerfEvent = (&'static str, Option<&'static str>, u64);
-
-const SOFTWARE: &[PerfEvent] = &[
-    ("cpu-clock", Some("cpu"), 1_000_000),
-    ("task-clock", None, 1),
-    ("page-faults", Some("faults"), 100),
-    ("context-switches", Some("cs"), 1000),
-    ("cpu-migrations", None, 1),
-    ("minor-faults", None, 100),
-    ("major-faults", None, 1),
-    ("alignment-faults", None, 1),
-    ("emulation-faults", None, 1),
-    ("dummy", None, 1),
-    ("bpf-output", None, 1),
-];
-
-const HARDWARE: &[PerfEvent] = &[
-    ("cpu-cycles", Some("cycles"), 1_000_000),
-    ("instructions", None, 1_000_000),
-    ("cache-references", None, 1_000_000),
-    ("cache-misses", None, 1_000_000),
-    ("branch-instructions", Some("branches"), 100_000),
-    ("branch-misses", None, 100_000),
-    ("bus-cycles", None, 100_000),
-    ("frontend-stalls", None, 1_000_000),
-    ("backend-stalls", None, 1_000_000),
-    ("ref-cycles", None, 1_000_000),
-];
-
 fn perf_event(
     ap: &Ap<'_>,
     kind: &dyn ProbeKind,
-    table: &'static [PerfEvent],
+    table: &'static [PerfEventDef],
 ) -> Result<(String, u64), Diagnostic> {
     let (name, count) = match ap.args[..] {
         [name] | [name, ""] => (name, None),
@@ -176,16 +146,15 @@ fn perf_event(
         }
         _ => return Err(bad(ap, kind, "an event name and a count are expected")),
     };
-    let Some((event, _, default)) = table.iter().find(|(n, alias, _)| *n == name || *alias == Some(name))
-    else {
+    let Some(def) = bpf_facts::perf_event(table, name) else {
         let mut diag = bad(ap, kind, format!("unknown event: {name}"));
-        let names = table.iter().flat_map(|(n, alias, _)| std::iter::once(*n).chain(*alias));
+        let names = table.iter().flat_map(|def| std::iter::once(def.name).chain(def.alias));
         if let Some(near) = hark_diag::did_you_mean(name, names) {
             diag = diag.with_help(format!("did you mean `{near}`?"));
         }
         return Err(diag);
     };
-    Ok((event.to_string(), count.filter(|n| *n > 0).unwrap_or(*default)))
+    Ok((def.name.to_string(), count.filter(|n| *n > 0).unwrap_or(def.default_period)))
 }
 
 /// `software`
@@ -205,10 +174,10 @@ impl ProbeKind for Software {
         "Fires after every so many software events of the kernel: faults, context switches…"
     }
     fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
-        perf_event(ap, self, SOFTWARE).map(|(event, count)| ProbeSpec::Software { event, count })
+        perf_event(ap, self, SOFTWARE_EVENTS).map(|(event, count)| ProbeSpec::Software { event, count })
     }
     fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
-        Ok(SOFTWARE.iter().map(|(name, _, _)| format!("software:{name}:")).collect())
+        Ok(SOFTWARE_EVENTS.iter().map(|def| format!("software:{}:", def.name)).collect())
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {
@@ -238,10 +207,10 @@ impl ProbeKind for Hardware {
         "Fires after every so many events that the CPU counts: cycles, cache misses…"
     }
     fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
-        perf_event(ap, self, HARDWARE).map(|(event, count)| ProbeSpec::Hardware { event, count })
+        perf_event(ap, self, HARDWARE_EVENTS).map(|(event, count)| ProbeSpec::Hardware { event, count })
     }
     fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
-        Ok(HARDWARE.iter().map(|(name, _, _)| format!("hardware:{name}:")).collect())
+        Ok(HARDWARE_EVENTS.iter().map(|def| format!("hardware:{}:", def.name)).collect())
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {
