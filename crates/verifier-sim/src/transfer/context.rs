@@ -122,7 +122,9 @@ fn fits(field: &CtxField, at: u32, size: u32, access: Access) -> bool {
         CtxAccess::NarrowTo2 => whole || reading && part && size >= 2,
         CtxAccess::NarrowOrWord => whole || reading && (part || at == field.off && size == 4),
         CtxAccess::NarrowOrPair => {
-            whole || reading && part || size == 8 && (at - field.off).is_multiple_of(8) && at + size <= field.end()
+            whole
+                || reading && part
+                || size == 8 && (at - field.off).is_multiple_of(8) && at + size <= field.end()
         }
         CtxAccess::Any => at + size <= field.end(),
     }
