@@ -3,35 +3,50 @@
 use crate::{WRONG, host, usage};
 use ebpf_asm::MapRef;
 use hark_compiler::{Options, Stage, Target};
-use hark_diag::{FileId, SourceMap};
+use hark_diag::{Diagnostic, FileId, SourceMap};
 use probe_attach::HostCatalog;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// `hark dump`
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Stage: ast, types, ir, ir-opt, mir, regalloc, asm, maps, object, verify
-    #[arg(long, default_value = "asm")]
+    /// Stages: ast, types, ir, ir-opt, mir, regalloc, asm, maps, object, verify; several with commas, or all
+    #[arg(long, default_value = "asm", value_name = "STAGE,…")]
     stage: String,
-    /// Form: text; for asm also raw (bytes), hex, c
+    /// Form: text; for asm also raw (bytes), hex, c; for maps, object and verify also json
     #[arg(long, default_value = "text")]
     format: String,
-    /// Compile for this kernel version instead of the running one
-    #[arg(long)]
+    /// Compile for this kernel version instead of the running one. Types come from --btf, or else from the running
+    /// kernel; names and fields of tracepoints always come from the running kernel
+    #[arg(long, value_name = "VERSION")]
     kernel: Option<String>,
     /// BTF of that kernel
-    #[arg(long, requires = "kernel")]
+    #[arg(long, requires = "kernel", value_name = "FILE")]
     btf: Option<String>,
     /// Leave out a pass of the optimiser (`all` for every one)
-    #[arg(long = "disable-pass")]
+    #[arg(long = "disable-pass", value_name = "PASS")]
     disabled: Vec<String>,
+    /// Show the IR after each run of a pass (`all` for every one)
+    #[arg(long, value_name = "PASS", conflicts_with_all = ["golden", "time_passes"])]
+    dump_after: Option<String>,
+    /// Show how long each part of compilation takes
+    #[arg(long, conflicts_with = "golden")]
+    time_passes: bool,
+    /// Print a test case: the script, and what it becomes at the stages
+    #[arg(long)]
+    golden: bool,
     /// The program itself
-    #[arg(short = 'e')]
+    #[arg(short = 'e', value_name = "PROGRAM")]
     program: Option<String>,
     /// Script and positional parameters
+    #[arg(value_name = "FILE", allow_negative_numbers = true)]
     words: Vec<String>,
+    /// Options of the script itself
+    #[arg(last = true, value_name = "OPTION")]
+    named: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -44,19 +59,55 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let target = match &args.kernel {
         None => host::target(Arc::new(HostCatalog::new())),
         Some(kernel) => match host::named_target(kernel, args.btf.as_deref()) {
-            Some(target) => target,
-            None => return usage(&format!("not a kernel version: {kernel}")),
+            Ok(target) => target,
+            Err(message) => return usage(&message),
         },
     };
-    let options = Options {
+    let mut options = Options {
         disabled_passes: args.disabled.clone(),
         allow_unsafe: true,
         ..host::options(words.cloned().collect())
     };
+    options.add_script_words(&args.named);
+    if args.golden {
+        let stages = match Stage::list(&args.stage) {
+            Ok(stages) => stages,
+            Err(message) => return usage(&message),
+        };
+        return print(&sources, Ok(hark_compiler::golden_case(&stages, &sources, id, &target, &options)));
+    }
+    if let Some(pass) = &args.dump_after {
+        return print(&sources, hark_compiler::after_passes(pass, &sources, id, &target, &options));
+    }
+    if args.time_passes {
+        let start = Instant::now();
+        let clock = || start.elapsed().as_nanos() as u64;
+        let times = hark_compiler::timed(&sources, id, &target, &options, &clock);
+        let line = |(name, ns): (&str, u64)| format!("{name:<10} {:>10.3} ms\n", ns as f64 / 1e6);
+        return print(&sources, times.map(|times| times.into_iter().map(line).collect()));
+    }
     match args.format.as_str() {
         "text" => print_stages(&args.stage, &sources, id, &target, &options),
+        "json" => match Stage::named(&args.stage) {
+            Some(stage) => print(&sources, hark_compiler::json(stage, &sources, id, &target, &options)),
+            None => usage("--format json takes one stage: maps, object or verify"),
+        },
         "raw" | "hex" | "c" => print_code(&args.format, &sources, id, &target, &options),
-        other => usage(&format!("unknown form: {other}")),
+        other => usage(&format!("unknown form: {other}; forms are text, json, raw, hex and c")),
+    }
+}
+
+/// Prints a text, or why there is none.
+fn print(sources: &SourceMap, text: Result<String, Vec<Diagnostic>>) -> ExitCode {
+    match text {
+        Ok(text) => {
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(diags) => {
+            host::show(sources, &diags);
+            ExitCode::from(WRONG)
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use bpf_syscall::{cpus, host};
 use hark_btf::Btf;
 use hark_compiler::{KernelTypes, Options, Target};
 use hark_diag::{Diagnostic, FileId, SourceMap, Style, render};
-use hark_object::{Catalog, EmptyCatalog};
+use hark_object::Catalog;
+use probe_attach::HostCatalog;
 use std::io::{IsTerminal, Read};
 use std::sync::Arc;
 
@@ -15,21 +16,33 @@ const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
 /// The running kernel with the given catalogue.
 pub(crate) fn target(catalog: Arc<dyn Catalog>) -> Target {
     let version = host::uname().ok().and_then(|u| u.kernel()).unwrap_or(V(6, 1));
-    let path = std::env::var("BPFTRACE_BTF").unwrap_or_else(|_| VMLINUX_BTF.to_string());
     Target {
         profile: KernelProfile::of(version, Arch::X86_64),
-        btf: btf_file(path),
+        btf: btf_file(running_btf()),
         catalog,
         n_cpus: cpus::possible().map_or(1, |cpus| cpus.len() as u32),
         pid_namespace: host::pid_namespace().is_ok_and(|ns| !ns.is_initial()),
     }
 }
 
-/// A named kernel: `6.1`, with the BTF of a file if given.
-pub(crate) fn named_target(kernel: &str, btf: Option<&str>) -> Option<Target> {
-    let profile = KernelProfile::named(kernel)?;
-    let btf = btf.map_or_else(KernelTypes::none, |path| btf_file(path.to_string()));
-    Some(Target { profile, btf, catalog: Arc::new(EmptyCatalog), n_cpus: 2, pid_namespace: false })
+/// A kernel of which only the version is named: `6.1`. Types come from the file, or else from the running kernel;
+/// tracepoints and binaries are those of this machine.
+pub(crate) fn named_target(kernel: &str, btf: Option<&str>) -> Result<Target, String> {
+    let profile =
+        KernelProfile::named(kernel).ok_or_else(|| format!("not a kernel version: {kernel}; write 6.1"))?;
+    let btf = match btf {
+        None => btf_file(running_btf()),
+        Some(path) => {
+            let bytes =
+                hark_runtime::map_file(path.as_ref()).map_err(|e| format!("cannot read {path}: {e}"))?;
+            KernelTypes::ready(Btf::parse(bytes).map_err(|e| format!("{path}: {e}"))?)
+        }
+    };
+    Ok(Target { profile, btf, catalog: Arc::new(HostCatalog::new()), n_cpus: 2, pid_namespace: false })
+}
+
+fn running_btf() -> String {
+    std::env::var("BPFTRACE_BTF").unwrap_or_else(|_| VMLINUX_BTF.to_string())
 }
 
 fn btf_file(path: String) -> KernelTypes {

@@ -5,6 +5,7 @@
 
 mod args;
 mod asm;
+mod check;
 mod dump;
 mod engine;
 mod explain;
@@ -16,7 +17,7 @@ mod run;
 mod vm;
 
 pub(crate) use args::{BufferMode, Engine, Format, RunArgs, RunMode};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Exit status where a script or command line is wrong.
@@ -47,12 +48,28 @@ enum Command {
     Asm(asm::AsmArgs),
     /// Explain an error code
     Explain(explain::Args),
+    /// Say whether a script fits kernels; needs no root
+    Check(check::Args),
     /// Format scripts
     Fmt(fmt::Args),
     /// Show what the kernel can do, or what a script needs
     Features(features::Args),
     /// Run raw bytecode in hark's own machine
     Vm(vm::Args),
+    /// Print completions for a shell
+    Completions(CompletionArgs),
+}
+
+/// `hark completions`
+#[derive(clap::Args, Debug)]
+struct CompletionArgs {
+    /// Shell
+    shell: clap_complete::Shell,
+}
+
+fn completions(args: &CompletionArgs) -> ExitCode {
+    clap_complete::generate(args.shell, &mut Cli::command(), "hark", &mut std::io::stdout());
+    ExitCode::SUCCESS
 }
 
 fn main() -> ExitCode {
@@ -68,6 +85,8 @@ fn main() -> ExitCode {
         Some(Command::Disasm(args)) => asm::disasm(&args),
         Some(Command::Asm(args)) => asm::asm(&args),
         Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Completions(args)) => completions(&args),
+        Some(Command::Check(args)) => check::run(&args),
         Some(Command::Fmt(args)) => fmt::run(&args),
         Some(Command::Features(args)) => features::run(&args),
         Some(Command::Vm(args)) => vm::run(&args),
@@ -103,11 +122,39 @@ pub(crate) fn usage(message: &str) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    /// The manual page, all commands in one.
+    fn manual() -> String {
+        let mut command = Cli::command();
+        command.build();
+        let man = clap_mangen::Man::new(command.clone()).date("").source("hark").manual("User Commands");
+        let mut page = Vec::new();
+        man.render(&mut page).expect("memory");
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            let man = clap_mangen::Man::new(sub.clone());
+            let name = sub.get_name();
+            page.extend(format!(".SH \"HARK {}\"\n", name.to_uppercase()).into_bytes());
+            man.render_synopsis_section(&mut page).expect("memory");
+            man.render_description_section(&mut page).expect("memory");
+            man.render_options_section(&mut page).expect("memory");
+        }
+        String::from_utf8(page).expect("text")
+    }
+
+    #[test]
+    fn the_manual_page_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/hark.1");
+        let wanted = manual();
+        if std::env::var_os("HARK_BLESS").is_some_and(|v| v == "1") {
+            std::fs::write(path, &wanted).expect("docs/hark.1 can be written");
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == wanted, "docs/hark.1 is out of date: HARK_BLESS=1 cargo test -p hark-cli");
     }
 
     #[test]

@@ -108,6 +108,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("addr2line", &["hark-symbols"]),
     ("flate2", &["hark-symbols"]),
     ("clap", &["hark-cli"]),
+    ("clap_complete", &["hark-cli"]),
+    ("clap_mangen", &[]),
     ("proptest", &["hark-testkit"]),
     ("similar", &["hark-testkit"]),
     ("libtest-mimic", &["hark-testkit", "hark-tests"]),

@@ -128,7 +128,7 @@ pub(crate) fn codegen_options(options: &Options) -> ebpf_codegen::Options {
     }
 }
 
-fn generate(
+pub(crate) fn generate(
     script: &TypedScript,
     lowered: &Lowered,
     target: &Target,
@@ -160,7 +160,7 @@ pub(crate) fn refused(e: &CodegenError, span: Span) -> Diagnostic {
     }
 }
 
-fn assemble(
+pub(crate) fn assemble(
     script: TypedScript,
     lowered: Lowered,
     compiled: Vec<Compiled>,

@@ -7,9 +7,11 @@
 //! Compilation is a pure function of the source and a [`Target`]: no file, no clock, no environment is read here.
 
 pub mod builtins;
+pub mod check;
 mod ctypes;
 mod driver;
 mod dump;
+mod inspect;
 mod kernel_types;
 pub mod list_probes;
 mod lower;
@@ -24,6 +26,7 @@ mod verify;
 
 pub use driver::{Compilation, compile};
 pub use dump::{Stage, asm, dump};
+pub use inspect::{after_passes, golden_case, json, timed};
 pub use kernel_types::KernelTypes;
 pub use target::{Options, Target};
 pub use verify::verify_object;

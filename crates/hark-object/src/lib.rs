@@ -10,6 +10,7 @@ mod config;
 mod dump;
 mod event;
 mod format;
+mod json;
 mod loss;
 mod map;
 mod needs;
@@ -26,6 +27,7 @@ pub use config::{
 pub use dump::{dump_maps, dump_object};
 pub use event::{EVENT_HEADER, EventDef, EventKind, Field, Severity, TextFormat};
 pub use format::{Conv, ConvKind, Format, FormatError, Length, Piece};
+pub use json::{json_maps, json_object, json_string};
 pub use loss::Loss;
 pub use map::{MapDef, MapRole, UserMap};
 pub use needs::{Need, needs};

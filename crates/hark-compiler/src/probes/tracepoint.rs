@@ -63,7 +63,11 @@ impl ProbeKind for Tracepoint {
         context.user = category == "syscalls";
         if cx.needs_args {
             let format = cx.target.catalog.tracepoint_format(category, event).map_err(|e| {
-                ContextError::Other(Diagnostic::error(Code::NO_SUCH_PROBE, cx.span, e.message))
+                let diag = Diagnostic::error(Code::NO_SUCH_PROBE, cx.span, e.message);
+                ContextError::Other(match e.help {
+                    Some(help) => diag.with_help(help),
+                    None => diag,
+                })
             })?;
             let Some(format) = format else {
                 return Err(ContextError::Missing(missing(category, event, cx)));
