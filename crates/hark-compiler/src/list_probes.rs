@@ -4,6 +4,7 @@ use crate::ctypes::CTypes;
 use crate::driver;
 use crate::probes::{ALL, Ap, ContextCx, ProbeKind, kind_named};
 use crate::target::{Options, Target};
+use crate::tracefs;
 use crate::types::Type;
 use hark_btf::Kind;
 use hark_diag::{Diagnostic, FileId, SourceMap, Span};
@@ -84,6 +85,10 @@ fn matching_one(pattern: &str, target: &Target) -> Result<Vec<(&'static dyn Prob
 fn arguments(kind: &dyn ProbeKind, name: &str, target: &Target) -> Vec<String> {
     let parts: Vec<&str> = name.split(':').skip(1).collect();
     let Ok(spec) = kind.parse(&Ap { args: parts, span: Span::default() }) else { return Vec::new() };
+    if let ProbeSpec::Tracepoint { category, event } = &spec {
+        let format = target.catalog.tracepoint_format(category, event).ok().flatten();
+        return format.map_or_else(Vec::new, |text| tracefs::declarations(&text));
+    }
     let types = CTypes::new(target.btf.clone());
     let cx = ContextCx { types: &types, target, needs_args: true, span: Span::default() };
     let Ok(context) = kind.context(&spec, &cx) else { return Vec::new() };

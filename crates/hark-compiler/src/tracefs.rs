@@ -26,6 +26,14 @@ pub(crate) fn parse_format(text: &str) -> Vec<TracepointField> {
     text.lines().filter_map(parse_field).collect()
 }
 
+/// The declarations of a format file as the kernel writes them, without what every record begins with.
+pub(crate) fn declarations(text: &str) -> Vec<String> {
+    let fields = text.lines().filter_map(|line| line.trim().strip_prefix("field:")?.split(';').next());
+    let own =
+        |declaration: &&str| !declaration.rsplit([' ', '*']).next().is_some_and(|n| n.starts_with("common_"));
+    fields.filter(own).map(str::to_owned).collect()
+}
+
 fn parse_field(line: &str) -> Option<TracepointField> {
     let line = line.trim();
     let rest = line.strip_prefix("field:")?;
