@@ -127,9 +127,11 @@ fn exists(spec: &ProbeSpec, btf: &Btf) -> Option<bool> {
             let call = event.strip_prefix("sys_enter_").or_else(|| event.strip_prefix("sys_exit_"))?;
             // The function's name depends on the architecture's wrappers.
             let known = ["__x64_sys_", "__arm64_sys_", "__do_sys_", "sys_"];
-            is_pattern(call).then_some(None).unwrap_or_else(|| {
+            if is_pattern(call) {
+                None
+            } else {
                 known.iter().any(|p| btf.find(Kind::Func, &format!("{p}{call}")).is_some()).then_some(true)
-            })
+            }
         }
         ProbeSpec::Tracepoint { event, .. } | ProbeSpec::RawTracepoint { event } => {
             if is_pattern(event) {
