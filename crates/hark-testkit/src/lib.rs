@@ -4,6 +4,7 @@
 //! ([`case`]). Golden cases look at what the compiler makes of the input ([`golden`]); run cases start the `hark`
 //! binary on a kernel and look at what it prints ([`run`]).
 
+pub mod agree;
 pub mod case;
 pub mod golden;
 pub mod languages;

@@ -134,6 +134,7 @@ impl Bounds {
     /// Refines each part by the others, as often as the kernel does.
     pub(crate) fn sync(&mut self, era: Era) {
         self.narrow_by_bits();
+        self.meet_in_one(era);
         if era.has(Change::MixedBounds) {
             for _ in 0..3 {
                 self.deduce32();
@@ -148,6 +149,23 @@ impl Bounds {
         let low = low.intersect(Tnum::range(u64::from(self.umin32), u64::from(self.umax32)));
         self.bits = wide.high().or(low);
         self.narrow_by_bits();
+        self.meet_in_one(era);
+    }
+
+    /// Where bits and unsigned range have one value in common, it is that.
+    fn meet_in_one(&mut self, era: Era) {
+        if !era.has(Change::SingleMember) {
+            return;
+        }
+        let next = self.bits.next_after(self.umin);
+        let max = self.bits.value | self.bits.mask;
+        if self.bits.contains(self.umin) {
+            if next > self.umax {
+                *self = Bounds::constant(self.umin);
+            }
+        } else if next == max || next <= self.umax && self.bits.next_after(next) > self.umax {
+            *self = Bounds::constant(next);
+        }
     }
 
     /// 32-bit ranges from 64-bit ones, and signed from unsigned ones and back.

@@ -232,7 +232,8 @@ fn effect(insn: &Insn) -> (u16, u16) {
             };
             (bit(*base) | bit(*src) | compared, written)
         }
-        Insn::LoadPacket { index, .. } => (bit(Reg::R6) | index.map_or(0, bit), CALLER_SAVED),
+        // The kernel's analysis does not know these, and takes all registers to be read.
+        Insn::LoadPacket { .. } => (0x3ff, CALLER_SAVED),
         Insn::LoadImm64 { dst, .. } => (0, bit(*dst)),
         Insn::Jump { .. } | Insn::MayGoto { .. } => (0, 0),
         Insn::JumpIf { lhs, rhs, .. } => (bit(*lhs) | operand_bit(rhs), 0),

@@ -48,6 +48,12 @@ pub(crate) enum Change {
     SmpIdRange,
     /// Stack that a helper only reads keeps what is known of it.
     HelperReadsKeepStack,
+    /// Looking up a constant index that an array has does not return NULL.
+    ConstantKeys,
+    /// Sums and differences whose range wraps as a whole keep it.
+    WholeWraps,
+    /// Bits and a range that have one value in common are that value.
+    SingleMember,
 }
 
 /// One row: the change, and the first version that has it.
@@ -75,12 +81,15 @@ pub(crate) static CHANGES: &[ChangeDef] = &[
     row(Change::MulSignedRange, 6, 14),
     row(Change::ForkScalars, 6, 12),
     row(Change::DivRange, 7, 0),
-    row(Change::SwapBits, 7, 0),
+    row(Change::SwapBits, 6, 18),
     row(Change::BitwiseSignedFromUnsigned, 6, 10),
     row(Change::LinkedOffsets, 6, 10),
     row(Change::EqualPointersNotNull, 6, 2),
     row(Change::SmpIdRange, 6, 12),
     row(Change::HelperReadsKeepStack, 6, 14),
+    row(Change::ConstantKeys, 6, 14),
+    row(Change::WholeWraps, 6, 17),
+    row(Change::SingleMember, 6, 18),
 ];
 
 /// The changes a kernel has.

@@ -11,7 +11,7 @@ use crate::rules::{Check, Rule};
 use crate::state::{CheckpointId, Flags, Frame, Kind, Slot, State};
 use crate::states::States;
 use crate::transfer::Ordering;
-use crate::{Options, Stats, Stop};
+use crate::{LogLine, Options, Stats, Stop};
 use bpf_facts::MapType;
 use ebpf_asm::{Insn, InsnIdx, Operand};
 
@@ -81,7 +81,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) is_callback: Vec<bool>,
     pub(crate) stats: Stats,
     pub(crate) states: Option<States>,
-    pub(crate) log: Option<String>,
+    pub(crate) log: Option<Vec<LogLine>>,
 }
 
 impl<'a> Walk<'a> {
@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
             is_callback: vec![false; env.cfg.subprogs.len()],
             stats: Stats::default(),
             states: options.record.then(|| States::new(n)),
-            log: options.log.then(String::new),
+            log: options.log.then(Vec::new),
         }
     }
 
@@ -347,6 +347,10 @@ impl<'a> Walk<'a> {
             i -= 1;
             let id = self.explored[self.pc as usize][i];
             let old = self.checkpoint(id);
+            // The kernel keeps the states of different calls apart.
+            if old.st.cur().callsite != self.st.cur().callsite {
+                continue;
+            }
             if old.branches > 0 {
                 if may_goto {
                     if old.st.may_goto_depth != self.st.may_goto_depth
@@ -356,6 +360,7 @@ impl<'a> Walk<'a> {
                         return self.hit(id);
                     }
                 } else if point.calls_back && self.covered_by(id, Exact::RangeWithin) {
+                    self.enter_loop(id);
                     return self.hit(id);
                 }
                 if !point.calls_back && self.is_endless(id) {
@@ -582,10 +587,14 @@ impl<'a> Walk<'a> {
     }
 
     fn write_log(&mut self) {
-        let Some(log) = &mut self.log else { return };
-        use std::fmt::Write;
-        let insn = ebpf_asm::show(self.env.p, InsnIdx(self.pc));
-        let _ = writeln!(log, "{}: {insn}    ; {}", self.pc, self.st.cur());
+        if let Some(log) = &mut self.log {
+            log.push(LogLine {
+                at: InsnIdx(self.pc),
+                path: self.stats.paths,
+                depth: self.st.top,
+                before: self.st.cur().clone(),
+            });
+        }
     }
 }
 

@@ -254,8 +254,28 @@ pub struct Report {
     pub stats: Stats,
     /// States, if asked for.
     pub states: Option<States>,
-    /// Log, if asked for.
-    pub log: Option<String>,
+    /// Every instruction walked, in order, if asked for.
+    pub log: Option<Vec<LogLine>>,
+}
+
+/// An instruction that was walked.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    /// The instruction.
+    pub at: InsnIdx,
+    /// How many calls deep.
+    pub depth: u8,
+    /// Which path, counted from 0.
+    pub path: u64,
+    /// What was known before it.
+    pub before: Frame,
+}
+
+impl LogLine {
+    /// The instruction and what is known before it, for reading.
+    pub fn show(&self, p: &Program) -> String {
+        format!("{}: {}    ; {}", self.at.0, ebpf_asm::show(p, self.at), self.before)
+    }
 }
 
 impl fmt::Display for Report {

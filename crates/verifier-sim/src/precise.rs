@@ -141,6 +141,13 @@ impl Walk<'_> {
         self.trace_back(wanted);
     }
 
+    /// As [`mark_precise`](Self::mark_precise), for a scalar spilled to the stack.
+    pub(crate) fn mark_precise_slot(&mut self, frame: u8, slot: u8) {
+        let mut wanted = Wanted { frame: usize::from(self.st.top), ..Wanted::default() };
+        wanted.set_place(Place { frame, is_reg: false, index: slot });
+        self.trace_back(wanted);
+    }
+
     /// The exact values that mattered from checkpoint `old` on matter here too.
     pub(crate) fn propagate_precision(&mut self, old: crate::state::CheckpointId) {
         let old = self.checkpoint(old);

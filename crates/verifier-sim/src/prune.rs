@@ -155,7 +155,11 @@ impl Compare<'_> {
             } else if c.is_none_or(|c| c.bytes != o.bytes) {
                 return false;
             }
-            self.slot_covers(o, c.unwrap_or(&Slot::EMPTY), ids)
+            match c {
+                Some(c) => self.slot_covers(o, c, ids),
+                // The current path never came so far down.
+                None => o.bytes.iter().all(|b| *b == Byte::Invalid || *b == Byte::Misc && self.uninit_ok),
+            }
         })
     }
 

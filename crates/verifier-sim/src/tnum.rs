@@ -189,6 +189,24 @@ impl Tnum {
         Tnum::new((self.value | other.value) & !mask, mask)
     }
 
+    /// The smallest member above `v`, or the largest member if there is none.
+    pub(crate) fn next_after(self, v: u64) -> u64 {
+        let max = self.value | self.mask;
+        if v >= max {
+            return max;
+        }
+        if v < self.value {
+            return self.value;
+        }
+        // Members are `value + s` for the sub-masks `s` of the mask: count up in the mask's bits only. Bits outside of
+        // it are set, so that carries run through them; below the highest such bit in the distance all are.
+        let distance = v - self.value;
+        let outside = distance & !self.mask;
+        let below = u64::MAX.checked_shr(outside.leading_zeros()).unwrap_or(0);
+        let filled = distance | below | !self.mask;
+        self.value | filled.wrapping_add(1) & self.mask
+    }
+
     /// The low `bytes` bytes; the rest is zero.
     #[must_use]
     pub const fn cast(self, bytes: u32) -> Tnum {
@@ -292,6 +310,19 @@ mod tests {
             prop_assert!(a.includes(a));
             if b.contains(x) {
                 prop_assert!(a.intersect(b).contains(x) && a.overlaps(b));
+            }
+        }
+
+        #[test]
+        fn the_next_member_is_the_next((a, x) in member(), v in any::<u64>()) {
+            let max = a.value | a.mask;
+            for v in [v, x, a.value, x.wrapping_sub(1)] {
+                let next = a.next_after(v);
+                prop_assert!(a.contains(next));
+                if v < max {
+                    prop_assert!(next > v);
+                    prop_assert!(x <= v || x >= next, "{x:#x} lies between {v:#x} and {next:#x}");
+                }
             }
         }
 

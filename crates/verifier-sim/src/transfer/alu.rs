@@ -193,12 +193,18 @@ impl Walk<'_> {
     pub(crate) fn swap(&mut self, op: SwapOp, bits: u8, dst: Reg) -> Check<Flow> {
         let value = self.read(dst)?;
         let swaps = op != SwapOp::ToLe;
-        let val = if value.is_scalar() {
-            arithmetic::swap(self.env.era, swaps, bits, &value.val)
-        } else {
-            Bounds::UNKNOWN
-        };
-        self.write(dst, RegState { val, precise: value.precise && value.is_scalar(), ..RegState::UNKNOWN })?;
+        if !value.is_scalar() {
+            self.write(dst, RegState::UNKNOWN)?;
+            return Ok(Flow::Next);
+        }
+        let mut result = value;
+        // The machines modelled are little-endian: of 64 bits nothing changes.
+        if swaps || bits != 64 || !self.env.era.has(Change::SwapBits) {
+            result = RegState { precise: value.precise, ..RegState::UNKNOWN };
+        }
+        result.val = arithmetic::swap(self.env.era, swaps, bits, &value.val);
+        result.val.heal();
+        self.write(dst, result)?;
         Ok(Flow::Next)
     }
 

@@ -15,11 +15,11 @@ pub(crate) fn apply(era: Era, w: Width, op: AluOp, a: &Bounds, b: &Bounds) -> Bo
     }
     match op {
         AluOp::Add => {
-            add_ranges(&mut r, b);
+            add_ranges(era, &mut r, b);
             r.bits = r.bits.add(b.bits);
         }
         AluOp::Sub => {
-            sub_ranges(&mut r, b);
+            sub_ranges(era, &mut r, b);
             r.bits = r.bits.sub(b.bits);
         }
         AluOp::Mul => mul(era, &mut r, b),
@@ -87,23 +87,29 @@ const ALL_S32: (i32, i32) = (i32::MIN, i32::MAX);
 const ALL_U32: (u32, u32) = (0, u32::MAX);
 
 /// The ranges of a sum; the bits are the caller's.
-pub(crate) fn add_ranges(r: &mut Bounds, b: &Bounds) {
+pub(crate) fn add_ranges(era: Era, r: &mut Bounds, b: &Bounds) {
+    let wraps = era.has(Change::WholeWraps);
     (r.smin32, r.smax32) = both(r.smin32.checked_add(b.smin32), r.smax32.checked_add(b.smax32), ALL_S32);
-    (r.umin32, r.umax32) = add_unsigned32(r, b);
     (r.smin, r.smax) = both(r.smin.checked_add(b.smin), r.smax.checked_add(b.smax), ALL_S64);
-    (r.umin, r.umax) = both(r.umin.checked_add(b.umin), r.umax.checked_add(b.umax), ALL_U64);
+    let (lo, hi) = (r.umin32.overflowing_add(b.umin32), r.umax32.overflowing_add(b.umax32));
+    (r.umin32, r.umax32) = if wrapped_alike(wraps, lo.1, hi.1) { (lo.0, hi.0) } else { ALL_U32 };
+    let (lo, hi) = (r.umin.overflowing_add(b.umin), r.umax.overflowing_add(b.umax));
+    (r.umin, r.umax) = if wrapped_alike(wraps, lo.1, hi.1) { (lo.0, hi.0) } else { ALL_U64 };
 }
 
-fn add_unsigned32(r: &Bounds, b: &Bounds) -> (u32, u32) {
-    both(r.umin32.checked_add(b.umin32), r.umax32.checked_add(b.umax32), ALL_U32)
-}
-
-fn sub_ranges(r: &mut Bounds, b: &Bounds) {
+fn sub_ranges(era: Era, r: &mut Bounds, b: &Bounds) {
+    let wraps = era.has(Change::WholeWraps);
     (r.smin32, r.smax32) = both(r.smin32.checked_sub(b.smax32), r.smax32.checked_sub(b.smin32), ALL_S32);
-    (r.umin32, r.umax32) =
-        if r.umin32 < b.umax32 { ALL_U32 } else { (r.umin32 - b.umax32, r.umax32 - b.umin32) };
     (r.smin, r.smax) = both(r.smin.checked_sub(b.smax), r.smax.checked_sub(b.smin), ALL_S64);
-    (r.umin, r.umax) = if r.umin < b.umax { ALL_U64 } else { (r.umin - b.umax, r.umax - b.umin) };
+    let (lo, hi) = (r.umin32.overflowing_sub(b.umax32), r.umax32.overflowing_sub(b.umin32));
+    (r.umin32, r.umax32) = if wrapped_alike(wraps, lo.1, hi.1) { (lo.0, hi.0) } else { ALL_U32 };
+    let (lo, hi) = (r.umin.overflowing_sub(b.umax), r.umax.overflowing_sub(b.umin));
+    (r.umin, r.umax) = if wrapped_alike(wraps, lo.1, hi.1) { (lo.0, hi.0) } else { ALL_U64 };
+}
+
+/// Whether the ends of an unsigned range are still its ends: neither wrapped or, where that is recognised, both did.
+fn wrapped_alike(both_may: bool, lo: bool, hi: bool) -> bool {
+    !lo && !hi || both_may && lo && hi
 }
 
 fn mul(era: Era, r: &mut Bounds, b: &Bounds) {
@@ -407,25 +413,25 @@ pub(crate) fn negate(era: Era, w: Width, a: &Bounds) -> Bounds {
     apply(era, w, AluOp::Sub, &Bounds::constant(0), a)
 }
 
-/// A byte swap of the low `bits`.
-pub(crate) fn swap(era: Era, always: bool, bits: u8, a: &Bounds) -> Bounds {
+/// A byte swap of the low `bits`; without `swaps`, only the truncation to them.
+pub(crate) fn swap(era: Era, swaps: bool, bits: u8, a: &Bounds) -> Bounds {
     if !era.has(Change::SwapBits) {
         return Bounds::UNKNOWN;
     }
-    // The machines modelled are little-endian: a swap to little endian only drops the high bits.
-    let mut r = Bounds {
-        bits: if always { a.bits.swap(bits) } else { a.bits.cast(u32::from(bits) / 8) },
-        ..Bounds::UNKNOWN
-    };
+    let mut r = *a;
+    if swaps {
+        r = Bounds { bits: a.bits.swap(bits), ..Bounds::UNKNOWN };
+    }
+    r.truncate(u32::from(bits) / 8, era);
     r.sync(era);
     r
 }
 
 /// `reg + delta` for a register linked to another by a constant.
-pub(crate) fn offset_by(a: &Bounds, delta: i64) -> Bounds {
+pub(crate) fn offset_by(era: Era, a: &Bounds, delta: i64) -> Bounds {
     let delta = Bounds::constant(delta as u64);
     let mut r = *a;
-    add_ranges(&mut r, &delta);
+    add_ranges(era, &mut r, &delta);
     r.bits = r.bits.add(delta.bits);
     r
 }

@@ -103,6 +103,21 @@ pub(crate) fn assume(era: Era, w: Width, c: Cond, holds: bool, a: &mut Bounds, b
     b.sync(era);
 }
 
+/// `a c a` holds: the kernel narrows the register by itself, one end after the other.
+pub(crate) fn assume_same(era: Era, w: Width, c: Cond, holds: bool, a: &mut Bounds) {
+    if !era.has(Change::RegRegRefine) || c == Cond::Set {
+        return;
+    }
+    let c = if holds { c } else { negate(c) };
+    let (mut x, mut y) = (*a, *a);
+    narrow(w, c, false, &mut x, &mut y);
+    (a.umin, a.umax) = (x.umin.max(y.umin), x.umax.min(y.umax));
+    (a.smin, a.smax) = (x.smin.max(y.smin), x.smax.min(y.smax));
+    (a.umin32, a.umax32) = (x.umin32.max(y.umin32), x.umax32.min(y.umax32));
+    (a.smin32, a.smax32) = (x.smin32.max(y.smin32), x.smax32.min(y.smax32));
+    a.sync(era);
+}
+
 fn negate(c: Cond) -> Cond {
     match c {
         Cond::Eq => Cond::Ne,

@@ -1,13 +1,14 @@
 //! Calls of helper functions.
 
 use super::memory::Access;
+use super::stack::place;
 use crate::era::Change;
 use crate::explore::{Flow, Walk};
 use crate::rules::{
     Check, Rule, argument, argument_length, context_access, helper_allowed, map_helper, packet_bounds,
     reference,
 };
-use crate::state::{Flags, Kind, Ref, RegState};
+use crate::state::{Byte, Flags, Kind, Ref, RegState};
 use bpf_facts::{Arg, HelperDef, HelperId, MapType, MemAccess, Ret, V};
 use ebpf_asm::{Operand, Reg};
 
@@ -18,6 +19,8 @@ const MAX_ERRNO: i64 = 4095;
 #[derive(Default)]
 struct Call {
     map: Option<(u32, u32)>,
+    /// Key, if it is a constant and the map an array.
+    key: Option<u64>,
     subprog: Option<u32>,
     mem_size: u32,
     /// Largest length given.
@@ -104,7 +107,9 @@ impl Walk<'_> {
             }
             Arg::MapKey => {
                 let size = self.map_of(def, call, r)?.0;
-                self.check_mem(def, &value, r, size, MemAccess::Read, false, call)
+                self.check_mem(def, &value, r, size, MemAccess::Read, false, call)?;
+                call.key = self.constant_key(&value, size, call);
+                Ok(())
             }
             Arg::MapValue => {
                 let size = self.map_of(def, call, r)?.1;
@@ -164,6 +169,29 @@ impl Walk<'_> {
             | Arg::KptrRelease
             | Arg::Dynptr(_) => self.unsure(format!("arguments of helper {}", def.name)),
         }
+    }
+
+    /// The key of an array, if it is a known number in the stack. That number matters from now on.
+    fn constant_key(&mut self, ptr: &RegState, size: u32, call: &Call) -> Option<u64> {
+        let (map, uid) = call.map?;
+        let array = matches!(self.env.map(map).ty, MapType::Array | MapType::PercpuArray);
+        let from_map = (map as usize) >= self.env.prog.maps.len() || uid != 0;
+        if !array || from_map || ptr.kind != Kind::Stack || !self.env.era.has(Change::ConstantKeys) {
+            return None;
+        }
+        let off = ptr.val.as_const()? as i64 + i64::from(ptr.off);
+        let (spi, top) = place(off);
+        let slot = self.st.frame(ptr.frame).stack[spi];
+        let run = |want: Byte| slot.bytes[..=top].iter().rev().take_while(|b| **b == want).count() as u32;
+        if run(Byte::Zero) >= size {
+            return Some(0);
+        }
+        if !slot.is_scalar_spill() || run(Byte::Spill) != size {
+            return None;
+        }
+        let key = slot.reg.val.as_const()?;
+        self.mark_precise_slot(ptr.frame, spi as u8);
+        Some(key)
     }
 
     /// Key and value size of the map given before.
@@ -458,7 +486,9 @@ impl Walk<'_> {
                 if matches!(ty, MapType::Sockmap | MapType::Sockhash) {
                     return self.unsure("a socket from a map");
                 }
-                let nullable = def.ret == Ret::MapValueOrNull;
+                let entries = u64::from(self.env.map(map).max_entries);
+                let there = def.id == HelperId::MAP_LOOKUP_ELEM && call.key.is_some_and(|key| key < entries);
+                let nullable = def.ret == Ret::MapValueOrNull && !there;
                 let flags = if nullable { Flags::MAYBE_NULL } else { Flags::NONE };
                 let id = if nullable { self.new_id() } else { 0 };
                 Ok(RegState { uid, id, ..RegState::pointer(Kind::MapValue, flags, map) })

@@ -2,7 +2,7 @@
 
 use super::branch;
 use crate::bounds::Bounds;
-use crate::era::Change;
+use crate::era::{Change, Era};
 use crate::explore::{Flow, Walk};
 use crate::precise::{Linked, Place};
 use crate::rules::Check;
@@ -81,7 +81,7 @@ impl Walk<'_> {
             Width::W64 => number.as_const() == Some(0),
             Width::W32 => number.is_scalar() && number.val.as_const32() == Some(0),
         };
-        if !zero || !is_not_null(ptr) {
+        if !zero || !is_not_null(self.env.era, ptr) {
             return None;
         }
         match cond {
@@ -241,7 +241,7 @@ pub(crate) fn widen(old: &State, cur: &mut State) {
 
 #[expect(clippy::too_many_arguments, reason = "an instruction and where it leads")]
 fn narrow(
-    era: crate::era::Era,
+    era: Era,
     st: &mut State,
     w: Width,
     cond: Cond,
@@ -255,16 +255,10 @@ fn narrow(
         Operand::Reg(r) => *st.reg(r),
         Operand::Imm(imm) => RegState::constant(imm as i64 as u64),
     };
-    branch::assume(era, w, cond, holds, &mut a.val, &mut b.val);
     if rhs == Operand::Reg(lhs) {
-        // Both sides are one register: what is known of either is known of it.
-        let v = &mut a.val;
-        (v.umin, v.umax) = (v.umin.max(b.val.umin), v.umax.min(b.val.umax));
-        (v.smin, v.smax) = (v.smin.max(b.val.smin), v.smax.min(b.val.smax));
-        (v.umin32, v.umax32) = (v.umin32.max(b.val.umin32), v.umax32.min(b.val.umax32));
-        (v.smin32, v.smax32) = (v.smin32.max(b.val.smin32), v.smax32.min(b.val.smax32));
-        v.bits = v.bits.intersect(b.val.bits);
-        v.sync(era);
+        branch::assume_same(era, w, cond, holds, &mut a.val);
+    } else {
+        branch::assume(era, w, cond, holds, &mut a.val, &mut b.val);
     }
     a.val.heal();
     b.val.heal();
@@ -274,17 +268,17 @@ fn narrow(
     {
         *st.reg_mut(r) = b;
         if b.id != 0 {
-            sync_linked(st, &b, Place { frame: st.top, is_reg: true, index: r.index() }, linked);
+            sync_linked(era, st, &b, Place { frame: st.top, is_reg: true, index: r.index() }, linked);
         }
     }
     let a = *st.reg(lhs);
     if a.id != 0 {
-        sync_linked(st, &a, Place { frame: st.top, is_reg: true, index: lhs.index() }, linked);
+        sync_linked(era, st, &a, Place { frame: st.top, is_reg: true, index: lhs.index() }, linked);
     }
 }
 
 /// What is known of one number is known of those linked to it.
-fn sync_linked(st: &mut State, known: &RegState, at: Place, linked: &Linked) {
+fn sync_linked(era: Era, st: &mut State, known: &RegState, at: Place, linked: &Linked) {
     for place in linked.items() {
         if *place == at {
             continue;
@@ -303,30 +297,26 @@ fn sync_linked(st: &mut State, known: &RegState, at: Place, linked: &Linked) {
             *reg = *known;
         } else {
             let val: Bounds =
-                super::arithmetic::offset_by(&known.val, i64::from(reg.off) - i64::from(known.off));
+                super::arithmetic::offset_by(era, &known.val, i64::from(reg.off) - i64::from(known.off));
             *reg = RegState { off: reg.off, id: reg.id, val, ..*known };
         }
     }
 }
 
-/// Whether the pointer cannot be NULL.
-fn is_not_null(r: &RegState) -> bool {
+/// Whether the verifier takes the pointer not to be NULL.
+fn is_not_null(era: Era, r: &RegState) -> bool {
     if r.may_be_null() {
         return false;
     }
+    let newer = era.has(Change::RegRegRefine);
     match r.kind {
-        Kind::Socket
-        | Kind::TcpSock
-        | Kind::MapValue
-        | Kind::MapKey
-        | Kind::SockCommon
-        | Kind::Mem
-        | Kind::Map
-        | Kind::Stack
-        | Kind::Ctx => true,
-        Kind::Btf => r.flags.has(Flags::TRUSTED) || r.ref_id != 0,
+        Kind::Socket | Kind::TcpSock | Kind::SockCommon | Kind::MapValue => true,
+        Kind::MapKey | Kind::Mem | Kind::Map => newer,
+        Kind::Btf => newer && (r.flags.has(Flags::TRUSTED) || r.ref_id != 0),
         Kind::NotInit
         | Kind::Scalar
+        | Kind::Ctx
+        | Kind::Stack
         | Kind::Packet
         | Kind::PacketMeta
         | Kind::PacketEnd
