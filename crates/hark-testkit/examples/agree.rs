@@ -14,7 +14,8 @@ fn main() -> anyhow::Result<()> {
     let show: usize = args.get(4).map_or(Ok(3), |s| s.parse())?;
     let kernel = LinuxKernel::new()?;
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let profile = KernelProfile::of(V::parse(&release).expect("a version"), Arch::X86_64);
+    let version = V::parse(&release).expect("a version");
+    let profile = KernelProfile::of(version, Arch::X86_64);
     let bench = Bench::new(&kernel, profile)?;
     let mut matrix = Matrix::default();
     let mut shown = 0;
@@ -22,7 +23,7 @@ fn main() -> anyhow::Result<()> {
     let mut findings = std::collections::BTreeMap::new();
     let mut unsure = std::collections::BTreeMap::<String, u64>::new();
     for seed in first..first + count {
-        let p = program_of(seed, ty);
+        let p = program_of(seed, ty, version);
         let sim = bench.simulate(&p, ty, &Options::default());
         if sim.stats.processed > 20_000 {
             long += 1;

@@ -14,7 +14,8 @@ fn main() -> anyhow::Result<()> {
     let show: usize = args.get(4).map_or(Ok(3), |s| s.parse())?;
     let kernel = LinuxKernel::new()?;
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let profile = KernelProfile::of(V::parse(&release).expect("a version"), Arch::X86_64);
+    let version = V::parse(&release).expect("a version");
+    let profile = KernelProfile::of(version, Arch::X86_64);
     let bench = Bench::new(&kernel, profile)?;
     let options = Options { log: true, record: false };
     let difference = |p: &ebpf_asm::Program| {
@@ -27,7 +28,7 @@ fn main() -> anyhow::Result<()> {
     };
     let (mut compared, mut different) = (0, 0);
     for seed in first..first + count {
-        let p = program_of(seed, ty);
+        let p = program_of(seed, ty, version);
         compared += 1;
         if difference(&p).is_none() {
             continue;

@@ -341,9 +341,20 @@ impl Bounds {
         }
         (self.smin, self.smax) = (self.umin as i64, self.umax as i64);
         if bytes < 4 {
-            self.forget32();
+            self.take_32_from_64();
         }
         self.sync(era);
+    }
+
+    /// Takes the 32-bit ranges from the 64-bit ones, where these have no high half.
+    pub(crate) fn take_32_from_64(&mut self) {
+        self.forget32();
+        if let (Ok(lo), Ok(hi)) = (i32::try_from(self.smin), i32::try_from(self.smax)) {
+            (self.smin32, self.smax32) = (lo, hi);
+        }
+        if let (Ok(lo), Ok(hi)) = (u32::try_from(self.umin), u32::try_from(self.umax)) {
+            (self.umin32, self.umax32) = (lo, hi);
+        }
     }
 
     /// Keeps the low `bytes` (1, 2 or 4) bytes, sign-extended to 64 bits.

@@ -1,8 +1,9 @@
 //! What kernel versions judge differently, as data.
 //!
 //! The simulation follows the newest kernel; a change listed here is applied where the profile's version has it, and
-//! the older behaviour is taken where it has not. Changes that stable kernels took over later are listed with the
-//! version of the mainline kernel unless every maintained stable kernel has them.
+//! the older behaviour is taken where it has not. Distributions run stable kernels, which took over many changes long
+//! after their first release: a version stands for the last of its stable series (5.10.223, 6.1.176, 6.12.107,
+//! 6.18.44…), and `since` is the first series that has the change by now.
 
 use bpf_facts::V;
 
@@ -16,6 +17,8 @@ pub(crate) enum Change {
     NarrowSpills,
     /// Reading stack that was never written is allowed to the privileged.
     UninitStack,
+    /// The same for stack below all that was written.
+    DeepUninitStack,
     /// Products of unknown bits are tracked by summing masks.
     MulMaskSum,
     /// Products of unknown bits are tracked as unions of partial sums.
@@ -24,6 +27,10 @@ pub(crate) enum Change {
     WholeScalarSpills,
     /// Comparison of two unknown registers narrows both.
     RegRegRefine,
+    /// `==` and `!=` are decided by ranges, and comparisons of a constant with a register like the reverse.
+    EqualByRange,
+    /// A 32-bit move of a value that has no high half links both registers.
+    LinkNarrowMoves,
     /// 64-bit bounds are refined from 32-bit ones and back.
     MixedBounds,
     /// Signed and unsigned ranges that overlap in one place are intersected there.
@@ -38,7 +45,8 @@ pub(crate) enum Change {
     DivRange,
     /// Byte swaps keep what is known of the bits.
     SwapBits,
-    /// `and`, `or`, `xor` derive signed bounds from unsigned ones whatever the signs were.
+    /// `and`, `or`, `xor` derive signed bounds from unsigned ones whatever the signs were, and products, `or` and `xor`
+    /// of two unknown values are computed.
     BitwiseSignedFromUnsigned,
     /// A register equal to another plus a constant follows the other's bounds.
     LinkedOffsets,
@@ -68,13 +76,16 @@ const fn row(change: Change, major: u16, minor: u16) -> ChangeDef {
 
 /// Every change, in order of the enum.
 pub(crate) static CHANGES: &[ChangeDef] = &[
-    row(Change::VariableStackOffset, 5, 12),
-    row(Change::NarrowSpills, 5, 16),
-    row(Change::UninitStack, 6, 3),
+    row(Change::VariableStackOffset, 5, 10),
+    row(Change::NarrowSpills, 5, 10),
+    row(Change::UninitStack, 5, 10),
+    row(Change::DeepUninitStack, 6, 8),
     row(Change::MulMaskSum, 5, 14),
     row(Change::MulPartialSums, 6, 18),
     row(Change::WholeScalarSpills, 6, 9),
     row(Change::RegRegRefine, 6, 8),
+    row(Change::EqualByRange, 6, 4),
+    row(Change::LinkNarrowMoves, 6, 8),
     row(Change::MixedBounds, 6, 8),
     row(Change::CrossSignBounds, 6, 12),
     row(Change::NegRange, 6, 17),

@@ -75,6 +75,8 @@ pub(crate) struct Walk<'a> {
     jumps_at_checkpoint: u64,
     processed_at_checkpoint: u64,
     pub(crate) ptr_uses: Vec<PtrUse>,
+    /// Which instructions were walked.
+    pub(crate) seen: Vec<bool>,
     /// Deepest stack use of each subprogram, in bytes.
     pub(crate) depths: Vec<u32>,
     /// Which subprograms are called back.
@@ -104,6 +106,7 @@ impl<'a> Walk<'a> {
             jumps_at_checkpoint: 0,
             processed_at_checkpoint: 0,
             ptr_uses: vec![None; n],
+            seen: vec![false; n],
             depths: vec![0; env.cfg.subprogs.len()],
             is_callback: vec![false; env.cfg.subprogs.len()],
             stats: Stats::default(),
@@ -153,6 +156,7 @@ impl<'a> Walk<'a> {
             }
             self.write_log();
             self.prev = Some(self.pc);
+            self.seen[self.pc as usize] = true;
             match self.step()? {
                 Flow::Next => self.pc += 1,
                 Flow::To(pc) => self.pc = pc,

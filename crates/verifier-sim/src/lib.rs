@@ -335,6 +335,8 @@ pub fn verify(p: &Program, prog: &ProgEnv<'_>, profile: &KernelProfile, o: &Opti
     if let Err(stop) = result {
         let trace = walk.path(MAX_TRACE);
         report.stop(InsnIdx(walk.pc), trace, *stop);
+    } else if let Err((at, stop)) = rules::callback::check_all_walked(&walk) {
+        report.stop(at, vec![at], *stop);
     }
     walk.finish();
     report.stats = walk.stats;

@@ -7,7 +7,7 @@
 
 use super::maps::{DIRECT, EVENTS, READ_ONLY, RINGBUF, STACKS, TABLES, shapes};
 use super::rng::Rng;
-use bpf_facts::{Arch, CtxFieldKind, HelperId, ProgType, ctx_layout};
+use bpf_facts::{Arch, CtxFieldKind, HelperId, ProgType, V, ctx_layout};
 use ebpf_asm::{
     AluOp, Assembler, AtomicOp, Callee, Cond, Imm64, Insn, Label, MapRef, Operand, Program, Reg, Size,
     SwapOp, Width,
@@ -32,6 +32,9 @@ enum Holds {
     PacketEnd,
 }
 
+/// First kernel with version 4 of the instruction set.
+const ISA_V4: V = V(6, 6);
+
 /// A label that jumps lead to, to be bound after so many more actions.
 struct Pending {
     label: Label,
@@ -45,6 +48,7 @@ struct Gen<'a> {
     rng: &'a mut Rng,
     a: Assembler,
     ty: ProgType,
+    kernel: V,
     regs: [Holds; 10],
     /// Slots written, bit `i` for `r10 - 8 * (i + 1)`.
     written: u64,
@@ -60,13 +64,14 @@ fn r(i: u8) -> Reg {
     Reg::new(i).expect("registers 0 to 10")
 }
 
-/// A program of type `ty`, and whether it needs type information (it has callbacks).
-pub fn program(rng: &mut Rng, ty: ProgType) -> Program {
+/// A program of type `ty` with instructions that `kernel` knows.
+pub fn program(rng: &mut Rng, ty: ProgType, kernel: V) -> Program {
     let n = 4 + rng.below(28);
     let mut g = Gen {
         rng,
         a: Assembler::new(),
         ty,
+        kernel,
         regs: [Holds::Nothing; 10],
         written: 0,
         pending: Vec::new(),
@@ -267,6 +272,11 @@ impl Gen<'_> {
         }
     }
 
+    /// Whether the kernel has this, which came with `since`.
+    fn has(&self, since: V) -> bool {
+        self.kernel >= since
+    }
+
     fn width(&mut self) -> Width {
         if self.rng.chance(35) { Width::W32 } else { Width::W64 }
     }
@@ -316,10 +326,11 @@ impl Gen<'_> {
             }
             1 => {
                 let bits = *self.rng.pick(&[16, 32, 64]);
-                let op = *self.rng.pick(&[SwapOp::ToBe, SwapOp::ToLe, SwapOp::Swap]);
+                let all = [SwapOp::ToBe, SwapOp::ToLe, SwapOp::Swap];
+                let op = *self.rng.pick(if self.has(ISA_V4) { &all } else { &all[..2] });
                 self.a.push(Insn::Swap { op, bits, dst });
             }
-            2 => {
+            2 if self.has(ISA_V4) => {
                 let Some(src) = self.number() else { return };
                 let from = if w == Width::W64 {
                     *self.rng.pick(&[Size::B, Size::H, Size::W])
@@ -329,7 +340,10 @@ impl Gen<'_> {
                 self.a.push(Insn::MovSx { w, from, dst, src });
             }
             _ => {
-                let op = *self.rng.pick(&OPS);
+                let mut op = *self.rng.pick(&OPS);
+                if matches!(op, AluOp::Sdiv | AluOp::Smod) && !self.has(ISA_V4) {
+                    op = AluOp::Add;
+                }
                 let shift = matches!(op, AluOp::Lsh | AluOp::Rsh | AluOp::Arsh);
                 let src = match self.number() {
                     Some(src) if self.rng.chance(35) => Operand::Reg(src),
@@ -419,7 +433,7 @@ impl Gen<'_> {
         if self.rng.chance(1) {
             off += self.rng.range(-9, 100) as i16;
         }
-        let sext = size != Size::Dw && self.rng.chance(10);
+        let sext = size != Size::Dw && self.has(ISA_V4) && self.rng.chance(10);
         self.a.push(Insn::Load { size, sext, dst, base, off });
         self.set(dst, Holds::Number);
     }
@@ -526,7 +540,7 @@ impl Gen<'_> {
             let size = *self.rng.pick(&[Size::B, Size::B, Size::Dw]);
             self.a.push(Insn::Load { size, sext: false, dst, base: dst, off: -32 });
         } else {
-            let sext = size != Size::Dw && self.rng.chance(10);
+            let sext = size != Size::Dw && self.has(ISA_V4) && self.rng.chance(10);
             self.a.push(Insn::Load { size, sext, dst, base: r(10), off: off as i16 });
         }
         self.set(dst, Holds::Number);
@@ -598,7 +612,7 @@ impl Gen<'_> {
             0..3 => {
                 let off = self.offset(len, bytes);
                 let dst = self.target();
-                let sext = size != Size::Dw && self.rng.chance(10);
+                let sext = size != Size::Dw && self.has(ISA_V4) && self.rng.chance(10);
                 self.a.push(Insn::Load { size, sext, dst, base, off });
                 self.set(dst, Holds::Number);
             }
@@ -617,6 +631,10 @@ impl Gen<'_> {
                     off -= off.rem_euclid(size.bytes() as i16);
                 }
                 let Some(src) = self.number() else { return };
+                if !self.has(V(5, 12)) {
+                    self.a.push(Insn::Atomic { size, op: AtomicOp::Add, fetch: false, base, off, src });
+                    return;
+                }
                 let op = *self.rng.pick(&[
                     AtomicOp::Add,
                     AtomicOp::Or,
@@ -707,7 +725,7 @@ impl Gen<'_> {
         let top = self.a.label();
         self.a.bind(top);
         let n = self.rng.below(4);
-        let may = self.rng.chance(15).then(|| self.a.label());
+        let may = (self.has(V(6, 9)) && self.rng.chance(15)).then(|| self.a.label());
         if let Some(out) = may {
             self.a.may_goto(out);
         }
@@ -961,7 +979,7 @@ impl Gen<'_> {
     }
 
     fn callback(&mut self) {
-        if self.in_callback {
+        if self.in_callback || !self.has(V(5, 17)) {
             return;
         }
         let label = self.a.label();

@@ -8,7 +8,7 @@ pub mod maps;
 pub mod rng;
 pub mod states;
 
-use bpf_facts::{KernelProfile, ProgType};
+use bpf_facts::{KernelProfile, ProgType, V};
 use bpf_syscall::{FuncInfo, Kernel, LoadError, LogLevel, MapFd, ProgBtf, ProgLoad};
 use ebpf_asm::{Callee, Imm64, Insn, InsnIdx, Program, encode};
 use hark_btf::{Builder, Endian, Linkage};
@@ -217,7 +217,7 @@ impl Matrix {
     }
 }
 
-/// The program of a seed.
-pub fn program_of(seed: u64, ty: ProgType) -> Program {
-    generate::program(&mut Rng::new(seed), ty)
+/// The program of a seed, for this kernel.
+pub fn program_of(seed: u64, ty: ProgType, kernel: V) -> Program {
+    generate::program(&mut Rng::new(seed), ty, kernel)
 }

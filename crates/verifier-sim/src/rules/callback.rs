@@ -1,9 +1,12 @@
 //! What may be called back.
 
 use super::{Check, Rule, name};
+use crate::Stop;
 use crate::env::Env;
+use crate::explore::Walk;
 use crate::state::{RegState, RetRange};
-use ebpf_asm::Reg;
+use bpf_facts::V;
+use ebpf_asm::{Imm64, Insn, InsnIdx, Reg};
 
 /// The address of subprogram `subprog` is taken.
 pub(crate) fn check_function(env: &Env<'_>, subprog: u32) -> Check {
@@ -14,6 +17,23 @@ pub(crate) fn check_function(env: &Env<'_>, subprog: u32) -> Check {
     }
     if env.global[subprog as usize] {
         return Err(Rule::Callback.reject(&[], "a callback must be a static function"));
+    }
+    Ok(())
+}
+
+/// Every function whose address is taken was walked: newer kernels drop the others, and then miss them.
+pub(crate) fn check_all_walked(walk: &Walk<'_>) -> Result<(), (InsnIdx, Box<Stop>)> {
+    if walk.env.profile.version <= V(6, 1) {
+        return Ok(());
+    }
+    for (i, insn) in walk.env.p.insns.iter().enumerate() {
+        if let Insn::LoadImm64 { imm: Imm64::Func(to), .. } = insn
+            && walk.seen[i]
+            && !walk.seen[to.0 as usize]
+        {
+            let stop = Rule::Callback.reject(&[], "the function whose address is taken here is never called");
+            return Err((InsnIdx(i as u32), stop));
+        }
     }
     Ok(())
 }

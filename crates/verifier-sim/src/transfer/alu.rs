@@ -130,7 +130,7 @@ impl Walk<'_> {
                 frame_pointer::check(dst)?;
                 let mut value = RegState::UNKNOWN;
                 if from.is_scalar() {
-                    let fits = from.val.fits(32);
+                    let fits = from.val.fits(32) && self.env.era.has(Change::LinkNarrowMoves);
                     if fits {
                         self.link_before_copy(r);
                     }

@@ -11,7 +11,7 @@ use ebpf_asm::{AluOp, Width};
 pub(crate) fn apply(era: Era, w: Width, op: AluOp, a: &Bounds, b: &Bounds) -> Bounds {
     let mut r = *a;
     if !is_computable(era, w, op, b) {
-        return Bounds::UNKNOWN;
+        return uncomputed(era, w, op, b);
     }
     match op {
         AluOp::Add => {
@@ -62,7 +62,8 @@ fn is_computable(era: Era, w: Width, op: AluOp, b: &Bounds) -> bool {
     };
     let width = if w == Width::W32 { 32 } else { 64 };
     match op {
-        AluOp::Add | AluOp::Sub | AluOp::And | AluOp::Or | AluOp::Xor | AluOp::Mul | AluOp::Mov => true,
+        AluOp::Add | AluOp::Sub | AluOp::And | AluOp::Mov => true,
+        AluOp::Or | AluOp::Xor | AluOp::Mul => constant || era.has(Change::BitwiseSignedFromUnsigned),
         AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => constant && b.umax < width,
         AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod => {
             let zero = match w {
@@ -72,6 +73,21 @@ fn is_computable(era: Era, w: Width, op: AluOp, b: &Bounds) -> bool {
             era.has(Change::DivRange) && constant && !zero
         }
     }
+}
+
+/// What an uncomputed result is: anything, or, in older kernels, anything without a high half.
+fn uncomputed(era: Era, w: Width, op: AluOp, b: &Bounds) -> Bounds {
+    let mut r = Bounds::UNKNOWN;
+    let keeps_width = matches!(
+        op,
+        AluOp::Lsh | AluOp::Rsh | AluOp::Arsh | AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod
+    );
+    let known = b.as_const32().is_some() && b.smin32 == b.smax32 && b.umin32 == b.umax32;
+    if w == Width::W32 && keeps_width && known && !era.has(Change::BitwiseSignedFromUnsigned) {
+        r.zero_extend_32();
+        r.sync(era);
+    }
+    r
 }
 
 fn both<T>(lo: Option<T>, hi: Option<T>, all: (T, T)) -> (T, T) {

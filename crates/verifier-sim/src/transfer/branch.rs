@@ -75,6 +75,9 @@ fn equal(era: Era, w32: bool, a: &Bounds, b: &Bounds, ta: Tnum, tb: Tnum) -> Opt
     if ta.is_const() && tb.is_const() {
         return Some(ta.value == tb.value);
     }
+    if !era.has(Change::EqualByRange) {
+        return None;
+    }
     let apart64 = a.umin > b.umax || a.umax < b.umin || a.smin > b.smax || a.smax < b.smin;
     let apart32 = a.umin32 > b.umax32 || a.umax32 < b.umin32 || a.smin32 > b.smax32 || a.smax32 < b.smin32;
     let newer = era.has(Change::RegRegRefine);
@@ -287,13 +290,7 @@ fn assume_constant(era: Era, w: Width, c: Cond, holds: bool, a: &mut Bounds, b: 
             x.forget64();
         }
     } else {
-        x.forget32();
-        if i32::try_from(x.smin).is_ok() && i32::try_from(x.smax).is_ok() {
-            (x.smin32, x.smax32) = (x.smin as i32, x.smax as i32);
-        }
-        if u32::try_from(x.umin).is_ok() && u32::try_from(x.umax).is_ok() {
-            (x.umin32, x.umax32) = (x.umin as u32, x.umax as u32);
-        }
+        x.take_32_from_64();
     }
     x.sync(era);
 }

@@ -1,7 +1,7 @@
 //! Calls of helper functions.
 
 use super::memory::Access;
-use super::stack::place;
+use super::stack::{StackUse, place};
 use crate::era::Change;
 use crate::explore::{Flow, Walk};
 use crate::rules::{
@@ -372,11 +372,7 @@ impl Walk<'_> {
             return Err(argument::wrong(def, value, r, "at least one byte"));
         }
         let variable = value.val.as_const().is_none();
-        let (min, max) = if variable && !self.env.era.has(Change::VariableStackOffset) {
-            return self.unsure("a helper is given stack at a variable offset");
-        } else {
-            self.stack_range(r, 0, i64::from(size), false)?
-        };
+        let (min, max) = self.stack_range(r, 0, i64::from(size), StackUse::Helper)?;
         if access == MemAccess::Write && !variable {
             call.fills = Some((r, size));
             return Ok(());

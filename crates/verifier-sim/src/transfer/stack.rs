@@ -17,21 +17,38 @@ pub(crate) fn place(off: i64) -> (usize, usize) {
     (below / 8, below % 8)
 }
 
+/// Who uses stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StackUse {
+    /// A load.
+    Load,
+    /// A store.
+    Store,
+    /// A helper.
+    Helper,
+}
+
 impl Walk<'_> {
     /// Checks `size` bytes at `base + off` and makes room for them; returns the lowest and highest first byte.
-    pub(crate) fn stack_range(&mut self, r: Reg, off: i64, size: i64, reading: bool) -> Check<(i64, i64)> {
+    pub(crate) fn stack_range(&mut self, r: Reg, off: i64, size: i64, by: StackUse) -> Check<(i64, i64)> {
         let base = *self.st.reg(r);
-        let frame = self.st.frame(base.frame);
-        let deep = !reading || self.env.era.has(Change::UninitStack);
-        let depth = if deep { FRAME_BYTES } else { i64::from(frame.stack_bytes()) };
+        let era = self.env.era;
         let off = i64::from(base.off) + off;
-        if base.val.as_const().is_none() && !self.env.era.has(Change::VariableStackOffset) {
-            // Helpers could be given such addresses before; loads and stores could not use them.
-            return Err(crate::rules::Rule::StackBounds
-                .reject(&[r], format!("r{} holds {base}; the offset must be known", r.index())));
+        if base.val.as_const().is_none() && !era.has(Change::VariableStackOffset) {
+            return self.unsure("stack at a variable offset");
         }
+        let newer = era.has(Change::DeepUninitStack);
+        let frame = self.st.frame(base.frame);
+        let depth = if by == StackUse::Load && !newer { i64::from(frame.stack_bytes()) } else { FRAME_BYTES };
+        let subprog = frame.subprog;
         let (min, max) = stack_bounds::check(&base, r, off, size, depth)?;
-        self.grow_stack(base.frame, -min);
+        if newer || by == StackUse::Store {
+            self.grow_stack(base.frame, -min);
+        } else {
+            // Counted as used, but not known to be there.
+            let used = &mut self.depths[subprog as usize];
+            *used = (*used).max(-min as u32);
+        }
         Ok((min, max))
     }
 
@@ -48,7 +65,7 @@ impl Walk<'_> {
 
     pub(crate) fn store_stack(&mut self, r: Reg, off: i64, size: u32, src: Option<Operand>) -> Check {
         let base = *self.st.reg(r);
-        let (min, max) = self.stack_range(r, off, i64::from(size), false)?;
+        let (min, max) = self.stack_range(r, off, i64::from(size), StackUse::Store)?;
         if min == max && base.val.as_const().is_some() {
             self.store_stack_fixed(base.frame, min, size, src)
         } else {
@@ -70,7 +87,7 @@ impl Walk<'_> {
                         None
                     } else {
                         let fits = value.val.fits(size * 8);
-                        if fits {
+                        if fits && era.has(Change::WholeScalarSpills) {
                             self.link_before_copy(r);
                         }
                         let mut value = *self.st.reg(r);
@@ -165,7 +182,7 @@ impl Walk<'_> {
     /// The value loaded from `size` bytes of stack at `base + off`.
     pub(crate) fn load_stack(&mut self, r: Reg, off: i64, size: u32) -> Check<RegState> {
         let base = *self.st.reg(r);
-        let (min, max) = self.stack_range(r, off, i64::from(size), true)?;
+        let (min, max) = self.stack_range(r, off, i64::from(size), StackUse::Load)?;
         if min == max && base.val.as_const().is_some() {
             return self.load_stack_fixed(base.frame, min, size);
         }
@@ -242,7 +259,9 @@ impl Walk<'_> {
         let uninit_ok = self.env.era.has(Change::UninitStack);
         for off in min..end {
             let (spi, byte) = place(off);
-            let slot = &self.st.frame(f).stack[spi];
+            let Some(slot) = self.st.frame(f).stack.get(spi) else {
+                return Err(initialised_stack::missing(r, off, end - min));
+            };
             match slot.bytes[byte] {
                 Byte::Invalid if !uninit_ok => return Err(initialised_stack::missing(r, off, end - min)),
                 Byte::Misc => {}
