@@ -62,6 +62,12 @@ pub(crate) enum Change {
     WholeWraps,
     /// Bits and a range that have one value in common are that value.
     SingleMember,
+    /// Callbacks are walked as often as they find something new; before, once.
+    CallbackLoops,
+    /// Frames count in multiples of 16 bytes; before, of 32.
+    SmallFrames,
+    /// Comparisons of a register with itself are decided.
+    SameRegister,
 }
 
 /// One row: the change, and the first version that has it.
@@ -101,6 +107,9 @@ pub(crate) static CHANGES: &[ChangeDef] = &[
     row(Change::ConstantKeys, 6, 14),
     row(Change::WholeWraps, 6, 17),
     row(Change::SingleMember, 6, 18),
+    row(Change::CallbackLoops, 6, 6),
+    row(Change::SmallFrames, 6, 8),
+    row(Change::SameRegister, 7, 0),
 ];
 
 /// The changes a kernel has.

@@ -21,9 +21,12 @@ pub(crate) fn check_function(env: &Env<'_>, subprog: u32) -> Check {
     Ok(())
 }
 
-/// Every function whose address is taken was walked: newer kernels drop the others, and then miss them.
+/// Every function whose address is taken was walked. Others are dropped as dead code, and some kernels (6.18 is one)
+/// then miss some of them when they compile what remains.
 pub(crate) fn check_all_walked(walk: &Walk<'_>) -> Result<(), (InsnIdx, Box<Stop>)> {
-    if walk.env.profile.version <= V(6, 1) {
+    let version = walk.env.profile.version;
+    let remaining = walk.env.cfg.subprogs.iter().filter(|at| walk.seen[**at as usize]).count();
+    if version <= V(6, 12) || version >= V(7, 3) || remaining < 2 {
         return Ok(());
     }
     for (i, insn) in walk.env.p.insns.iter().enumerate() {
@@ -31,8 +34,8 @@ pub(crate) fn check_all_walked(walk: &Walk<'_>) -> Result<(), (InsnIdx, Box<Stop
             && walk.seen[i]
             && !walk.seen[to.0 as usize]
         {
-            let stop = Rule::Callback.reject(&[], "the function whose address is taken here is never called");
-            return Err((InsnIdx(i as u32), stop));
+            let what = "the function whose address is taken is never called";
+            return Err((InsnIdx(i as u32), Box::new(Stop::Unsure(what.to_string()))));
         }
     }
     Ok(())

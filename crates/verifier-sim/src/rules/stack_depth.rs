@@ -1,6 +1,7 @@
 //! Stack of all frames together.
 
 use super::{Check, Rule};
+use crate::era::Change;
 use crate::explore::Walk;
 use crate::state::MAX_FRAMES;
 use bpf_facts::{Arch, HelperId, ProgType, V};
@@ -28,7 +29,9 @@ pub(crate) fn check(walk: &Walk<'_>) -> Check {
     let tail_calls = env.p.insns.contains(&Insn::Call(Callee::Helper(HelperId::TAIL_CALL.0)));
     let private = !tail_calls && has_private_stack(walk);
     let mut modes = vec![Mode::Unknown; walk.depths.len()];
-    let size = |subprog: usize| walk.depths[subprog].next_multiple_of(16);
+    let unit = if env.era.has(Change::SmallFrames) { 16 } else { 32 };
+    let size =
+        |subprog: usize| walk.depths[subprog].max(if unit == 32 { 1 } else { 0 }).next_multiple_of(unit);
     let mut depth = 0;
     // (subprogram, instruction to go on at)
     let mut chain: Vec<(usize, u32)> = Vec::new();

@@ -1,6 +1,7 @@
 //! Calls of subprograms, callbacks, and returning from them.
 
 use super::jump::widen;
+use crate::era::Change;
 use crate::explore::{Flow, Walk};
 use crate::rules::{Check, Rule, callback, readable_register, reference, return_value, stack_depth};
 use crate::state::{Frame, Kind, MAX_FRAMES, RegState, RetRange, State};
@@ -36,24 +37,28 @@ impl Walk<'_> {
         Ok(Frame::new(self.st.n_frames(), callsite, subprog))
     }
 
-    /// Puts aside a path that runs the callback once and comes back to this call.
+    /// Puts aside a path that runs the callback once and comes back to this call. In older kernels the callback runs
+    /// here, once: the result is its frame and first instruction.
     pub(crate) fn call_back(
         &mut self,
         subprog: u32,
         range: RetRange,
         set: impl FnOnce(&Frame, &mut Frame),
-    ) -> Check {
+    ) -> Check<Option<(Frame, u32)>> {
         self.is_callback[subprog as usize] = true;
         let mut frame = self.callee(subprog, self.pc)?;
         frame.callback = Some(range);
         set(self.st.cur(), &mut frame);
         let entry = self.env.cfg.subprogs[subprog as usize];
+        if !self.env.era.has(Change::CallbackLoops) {
+            return Ok(Some((frame, entry)));
+        }
         let st: &mut State = self.fork(entry)?;
         st.callback_unroll_depth += 1;
         st.cur_mut().callback_depth += 1;
         st.push_frame(frame);
         self.st.cur_mut().callback_depth = 0;
-        Ok(())
+        Ok(None)
     }
 
     pub(crate) fn clobber_caller_saved(&mut self) {
@@ -105,6 +110,9 @@ impl Walk<'_> {
         self.mark_precise(Reg::R0);
         callback::check_result(&value, range)?;
         self.st.pop_frame();
+        if !self.env.era.has(Change::CallbackLoops) {
+            return Ok(Flow::To(callsite + 1));
+        }
         if let Some(before) = self.previous_visit(callsite) {
             let mut st = std::mem::replace(&mut self.st, State::new(Frame::new(0, u32::MAX, 0)));
             widen(&self.checkpoint(before).st, &mut st);

@@ -8,7 +8,7 @@ use crate::rules::{
     Check, Rule, argument, argument_length, context_access, helper_allowed, map_helper, packet_bounds,
     reference,
 };
-use crate::state::{Byte, Flags, Kind, Ref, RegState};
+use crate::state::{Byte, Flags, Frame, Kind, Ref, RegState};
 use bpf_facts::{Arg, HelperDef, HelperId, MapType, MemAccess, Ret, V};
 use ebpf_asm::{Operand, Reg};
 
@@ -59,13 +59,17 @@ impl Walk<'_> {
         if call.releases && call.ref_id != 0 {
             self.release(call.ref_id)?;
         }
-        self.check_special(def, &call)?;
+        let called = self.check_special(def, &call)?;
         if def.flags.clobbers_packet {
             self.forget_packets();
         }
         self.clobber_caller_saved();
         let result = self.result(def, &call)?;
         *self.st.reg_mut(Reg::R0) = result;
+        if let Some((frame, entry)) = called {
+            self.st.push_frame(frame);
+            return Ok(Flow::To(entry));
+        }
         Ok(Flow::Next)
     }
 
@@ -416,7 +420,7 @@ impl Walk<'_> {
     }
 
     /// What certain helpers demand besides, and callbacks.
-    fn check_special(&mut self, def: &HelperDef, call: &Call) -> Check {
+    fn check_special(&mut self, def: &HelperDef, call: &Call) -> Check<Option<(Frame, u32)>> {
         match def.id {
             HelperId::TAIL_CALL => {
                 reference::check_none_left(&self.st, "a tail call")?;
@@ -427,7 +431,7 @@ impl Walk<'_> {
                 if self.st.reg(index).as_const().is_some() {
                     self.mark_precise(index);
                 }
-                Ok(())
+                Ok(None)
             }
             HelperId::LOOP => self.call_loop(call),
             HelperId::FOR_EACH_MAP_ELEM => self.call_for_each(call),
@@ -438,20 +442,20 @@ impl Walk<'_> {
             HelperId::GET_LOCAL_STORAGE if !self.st.reg(Reg::R2).is_null() => {
                 Err(Rule::Argument.reject(&[Reg::R2], "get_local_storage takes no flags"))
             }
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
-    fn call_loop(&mut self, call: &Call) -> Check {
+    fn call_loop(&mut self, call: &Call) -> Check<Option<(Frame, u32)>> {
         let Some(subprog) = call.subprog else { return self.unsure("bpf_loop without a callback") };
         if self.st.reg(Reg::R4).is_null() {
             self.mark_precise(Reg::R4);
         }
         self.mark_precise(Reg::R1);
         let rounds = self.st.reg(Reg::R1).val.umax;
-        if u64::from(self.st.cur().callback_depth) >= rounds {
+        if self.env.era.has(Change::CallbackLoops) && u64::from(self.st.cur().callback_depth) >= rounds {
             self.st.cur_mut().callback_depth = 0;
-            return Ok(());
+            return Ok(None);
         }
         self.call_back(subprog, (0, 1), |caller, callee| {
             callee.regs[1] = RegState::UNKNOWN;
@@ -459,7 +463,7 @@ impl Walk<'_> {
         })
     }
 
-    fn call_for_each(&mut self, call: &Call) -> Check {
+    fn call_for_each(&mut self, call: &Call) -> Check<Option<(Frame, u32)>> {
         let (Some(subprog), Some((map, uid))) = (call.subprog, call.map) else {
             return self.unsure("for_each_map_elem without a callback or map");
         };

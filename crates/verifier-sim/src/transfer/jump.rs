@@ -23,7 +23,7 @@ impl Walk<'_> {
             let step = self.open_step();
             (step.lhs_stack, step.rhs_stack) = (a.kind == Kind::Stack, b.kind == Kind::Stack);
         }
-        if let Some(taken) = self.outcome(w, cond, &a, &b, rhs) {
+        if let Some(taken) = self.outcome(w, cond, lhs, &a, &b, rhs) {
             if a.is_scalar() {
                 self.mark_precise(lhs);
             }
@@ -63,10 +63,25 @@ impl Walk<'_> {
     }
 
     /// The outcome, if it is known.
-    fn outcome(&self, w: Width, cond: Cond, a: &RegState, b: &RegState, rhs: Operand) -> Option<bool> {
+    fn outcome(
+        &self,
+        w: Width,
+        cond: Cond,
+        lhs: Reg,
+        a: &RegState,
+        b: &RegState,
+        rhs: Operand,
+    ) -> Option<bool> {
         let packet = |r: &RegState| r.kind.is_packet() || r.kind == Kind::PacketEnd;
         if packet(a) && packet(b) && w == Width::W64 {
             return packet_outcome(cond, a, b);
+        }
+        if a.is_scalar() && rhs == Operand::Reg(lhs) && self.env.era.has(Change::SameRegister) {
+            match cond {
+                Cond::Eq | Cond::Ge | Cond::Le | Cond::Sge | Cond::Sle => return Some(true),
+                Cond::Ne | Cond::Gt | Cond::Lt | Cond::Sgt | Cond::Slt => return Some(false),
+                Cond::Set => {}
+            }
         }
         if a.is_scalar() && b.is_scalar() {
             return branch::outcome(self.env.era, w, cond, &a.val, &b.val);
