@@ -278,6 +278,13 @@ impl LogLine {
     }
 }
 
+impl Report {
+    /// The log as text, one line an instruction; empty if it was not asked for.
+    pub fn log_text(&self, p: &Program) -> String {
+        self.log.iter().flatten().map(|line| line.show(p) + "\n").collect()
+    }
+}
+
 impl fmt::Display for Report {
     /// `accept`, or the finding, or what is not modelled.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -35,7 +35,7 @@ impl Stages for Assembly {
                 let options = Options { log: stage == "log", ..Options::default() };
                 let prog = ProgEnv::new(env::prog_type(case)?, &maps);
                 let report = verify(&program, &prog, &env::profile(case)?, &options);
-                Ok(format!("{}{report}\n", report.log.as_deref().unwrap_or_default()))
+                Ok(format!("{}{report}\n", report.log_text(&program)))
             }
             other => bail!("no stage {other}"),
         }
