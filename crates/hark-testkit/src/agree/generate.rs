@@ -454,12 +454,14 @@ impl Gen<'_> {
             return;
         }
         self.a.push(mov(probe, Operand::Reg(d)));
-        if let (Some(v), true) = (self.number(), self.rng.chance(30)) {
-            if v != d && v != e && v != probe {
-                self.a.push(Insn::Alu { w: Width::W64, op: AluOp::And, dst: v, src: Operand::Imm(31) });
-                self.a.push(Insn::Alu { w: Width::W64, op: AluOp::Add, dst: d, src: Operand::Reg(v) });
-                self.a.push(mov(probe, Operand::Reg(d)));
-            }
+        if let (Some(v), true) = (self.number(), self.rng.chance(30))
+            && v != d
+            && v != e
+            && v != probe
+        {
+            self.a.push(Insn::Alu { w: Width::W64, op: AluOp::And, dst: v, src: Operand::Imm(31) });
+            self.a.push(Insn::Alu { w: Width::W64, op: AluOp::Add, dst: d, src: Operand::Reg(v) });
+            self.a.push(mov(probe, Operand::Reg(d)));
         }
         self.a.push(add(probe, n));
         self.set(probe, Holds::Packet);
