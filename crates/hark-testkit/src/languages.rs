@@ -2,7 +2,7 @@
 
 mod asm;
 mod env;
-mod host;
+pub(crate) mod host;
 mod ir;
 mod script;
 

@@ -9,5 +9,7 @@ pub mod case;
 pub mod golden;
 pub mod languages;
 pub mod pattern;
+pub mod reference;
 pub mod run;
+pub mod scripts;
 pub mod value;

@@ -72,6 +72,7 @@ pub fn value(cx: &Context<'_>, value: &Value<'_>, div: i64, out: &mut Vec<u8>) {
         Value::Cgroup { id, filter } => {
             out.extend_from_slice(cx.names.cgroup_paths(*id, filter).as_bytes());
         }
+        Value::Errno(0) => out.extend_from_slice(b"Success"),
         Value::Errno(n) => {
             out.extend_from_slice(bpf_facts::errno(*n).map_or("Unknown error", |def| def.text).as_bytes());
         }
@@ -225,6 +226,7 @@ mod tests {
         assert_eq!((shown(&Ty::Username, &[0; 8]), shown(&Ty::Username, &[9])), ("root".into(), "9".into()));
         assert_eq!(shown(&Ty::Strerror, &2u64.to_le_bytes()), "No such file or directory");
         assert_eq!(shown(&Ty::Strerror, &(-2i64).to_le_bytes()), "No such file or directory");
+        assert_eq!(shown(&Ty::Strerror, &0u64.to_le_bytes()), "Success");
         assert_eq!(shown(&Ty::Strerror, &9999u64.to_le_bytes()), "Unknown error");
         for (n, text) in [(9, "Killed"), (0, "Unknown signal 0"), (34, "Real-time signal 0"), (500, "N/A")] {
             assert_eq!(shown(&Ty::SignalName, &i64::to_le_bytes(n)), text);

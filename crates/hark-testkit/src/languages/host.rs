@@ -15,7 +15,7 @@ const BINARY_BASE: u64 = 0x40_0000;
 const CGROUP: u64 = 4711;
 
 /// What `tests/fixtures` says there is.
-pub(super) struct FixtureHost {
+pub(crate) struct FixtureHost {
     events: PathBuf,
     functions: Arc<[KernelFunction]>,
     binaries: BTreeMap<String, Vec<UserFunction>>,
@@ -23,7 +23,7 @@ pub(super) struct FixtureHost {
 
 impl FixtureHost {
     /// Reads `functions.txt`, `binaries.txt` and, when asked for, `events/CATEGORY/EVENT/format` below `dir`.
-    pub(super) fn read(dir: &Path) -> Result<Self> {
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
         let text = |name: &str| {
             std::fs::read_to_string(dir.join(name)).with_context(|| dir.join(name).display().to_string())
         };
