@@ -302,7 +302,7 @@ helpers! {
     13 CLONE_REDIRECT "clone_redirect" (Ctx, Anything, Anything) -> Ret::Scalar; V(4, 2), TC_LWT_XMIT, &[], CLOBBERS;
     14 GET_CURRENT_PID_TGID "get_current_pid_tgid" () -> Ret::Scalar; V(4, 2), BASE, &[], PURE;
     15 GET_CURRENT_UID_GID "get_current_uid_gid" () -> Ret::Scalar; V(4, 2), BASE, &[], PURE;
-    16 GET_CURRENT_COMM "get_current_comm" (Mem(Write), Len) -> Ret::Scalar; V(4, 2), BASE, &[], FILLS;
+    16 GET_CURRENT_COMM "get_current_comm" (Mem(Write), Len) -> Ret::Scalar; V(4, 2), BASE, &[], PLAIN;
     17 GET_CGROUP_CLASSID "get_cgroup_classid" () -> Ret::Scalar; V(4, 3), BASE, &[], PLAIN;
     18 SKB_VLAN_PUSH "skb_vlan_push" (Ctx, Anything, Anything) -> Ret::Scalar; V(4, 3), TC, &[], CLOBBERS;
     19 SKB_VLAN_POP "skb_vlan_pop" (Ctx) -> Ret::Scalar; V(4, 3), TC, &[], CLOBBERS;

@@ -130,8 +130,11 @@ impl Builtin for Comm {
         Ok(call_expr(self, Vec::new(), CallData::None, Type::Str { cap: COMM_LEN }, call.span))
     }
     fn lower(&self, cx: &mut Lower<'_>, _: &Call, ty: &Type, dst: Option<Mem>) -> Val {
-        // The helper pads with zeroes.
         let dst = cx.dst(dst, ty);
+        if !dst.loose {
+            // Some kernels (6.1) leave what is behind the terminator as it was; as a key it must be zero.
+            cx.zero(dst, COMM_LEN);
+        }
         let (ptr, len) = (cx.address(dst), cx.b.iconst(i64::from(COMM_LEN)));
         cx.b.call(HelperId::GET_CURRENT_COMM, &[ptr, len]);
         Val::Mem(dst)
