@@ -56,7 +56,12 @@ struct State {
     sites: Sites,
     trap: Option<Trap>,
     statistics: bool,
+    fuel: u64,
 }
+
+/// Instructions that a run may take unless told otherwise: some seconds' worth, and more than a verifier lets pass but
+/// for nested loops by helpers.
+const FUEL: u64 = 1 << 30;
 
 #[derive(Debug)]
 struct SimProgram {
@@ -83,6 +88,7 @@ impl SimKernel {
             sites: Sites::new()?,
             trap: None,
             statistics: false,
+            fuel: FUEL,
         };
         let alarm = Arc::new(Timer::every(Duration::ZERO)?);
         Ok(SimKernel { state: Arc::new(Mutex::new(state)), alarm, n_cpus })
@@ -103,6 +109,11 @@ impl SimKernel {
         }
         self.lock().world.cpu = cpu;
         Ok(())
+    }
+
+    /// Sets how many instructions one run may execute.
+    pub fn set_fuel(&self, instructions: u64) {
+        self.lock().fuel = instructions;
     }
 
     /// Puts `bytes` at `addr`, for programs that read memory by `bpf_probe_read_*`: of the kernel, of a process, or
@@ -206,7 +217,7 @@ impl State {
         world.cpu = cpu.unwrap_or(home);
         let access = if program.ty == ProgType::Syscall { Access::ReadWrite } else { Access::Read };
         let region = memory.add(ctx.to_vec(), access);
-        let entry = Entry { packet, ..Entry::with_context(memory.address(region, 0)) };
+        let entry = Entry { packet, fuel: self.fuel, ..Entry::with_context(memory.address(region, 0)) };
         let code = Arc::clone(&program.code);
         let begun = Instant::now();
         let result = run(&code, memory, world, entry);
