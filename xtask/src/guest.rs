@@ -1,8 +1,9 @@
 //! Boots virtual machines and watches them.
 //!
 //! A guest's first serial port is its console and goes to a file below `target/lab`; the second brings the results out.
-//! A machine that panics, or says nothing for too long, is a failure of the case that was running; the cases after it
-//! are run in a new boot.
+//! A machine that panics, or says nothing for too long, is booted again with the cases that are left. Emulation itself
+//! brings a kernel down now and then, so the case that was running gets a second try there; what brings the machine down
+//! twice is a failure, and each time is reported with the end of the console.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -22,9 +23,11 @@ use crate::shell::{lab, succeeds};
 /// A guest that says nothing for this long hangs. Above the time-out of any case, so that those end by themselves.
 const SILENCE: Duration = Duration::from_secs(150);
 /// How often a guest is booted again after it went down in the middle of its cases.
-const MAX_BOOTS: u32 = 4;
+const MAX_BOOTS: u32 = 5;
+/// What stands for a case while none is running yet.
+const START_UP: &str = "start-up";
 /// How much of a console is shown when a machine goes down.
-const CONSOLE_TAIL: usize = 25;
+const CONSOLE_TAIL: usize = 60;
 
 /// A command line of QEMU, without serial ports. Acceleration by hardware is not asked for: it is absent where CI runs.
 fn qemu(vmlinuz: &Path, initrd: &Path, console: &str) -> Command {
@@ -81,7 +84,7 @@ pub(crate) fn run_cases(
     let name = kernel.version;
     let initrd = lab().join(format!("guest-{name}.cpio"));
     let console = lab().join(format!("console-{name}.log"));
-    let mut run = Run { tally: Tally::default(), left: cases.to_vec(), current: None, details: Vec::new() };
+    let mut run = Run { left: cases.to_vec(), ..Run::default() };
     for boot in 1..=MAX_BOOTS {
         image.write(&initrd, &Job::Cases(&run.left))?;
         drop(fs::remove_file(&console));
@@ -95,16 +98,8 @@ pub(crate) fn run_cases(
             }
             return Ok(run.tally);
         };
-        let during = run.current.take();
-        let case = during.clone().unwrap_or_else(|| "start-up".to_owned());
-        say(format!("FAIL  {case}: {problem}; the end of the console:\n{}", tail(&console)));
-        run.tally.add(Tally::failure());
-        match during {
-            Some(case) => run.left.retain(|left| *left != case),
-            // It did not even get to a case: another boot would not either.
-            None => break,
-        }
-        if run.left.is_empty() {
+        let case = run.went_down(problem, &tail(&console), say);
+        if run.left.is_empty() || (case == START_UP && run.gave_up(&case)) {
             break;
         }
         say(format!("boot {boot} ended early; {} cases are left", run.left.len()));
@@ -117,11 +112,14 @@ pub(crate) fn run_cases(
 }
 
 /// The cases of one guest while they run.
+#[derive(Default)]
 struct Run {
     tally: Tally,
     left: Vec<String>,
     current: Option<String>,
     details: Vec<String>,
+    /// The cases during which the machine went down, once each time.
+    down_during: Vec<String>,
 }
 
 impl Run {
@@ -153,6 +151,24 @@ impl Run {
             Line::Noise { text } => say(format!("?     {text}")),
         }
         false
+    }
+
+    /// Notes that the machine went down; the first time for a case is forgiven. Returns the case.
+    fn went_down(&mut self, problem: &str, console: &str, say: &dyn Fn(String)) -> String {
+        let case = self.current.take().unwrap_or_else(|| START_UP.to_owned());
+        self.down_during.push(case.clone());
+        if self.gave_up(&case) {
+            say(format!("FAIL  {case}: {problem} again; the end of the console:\n{console}"));
+            self.done(&case, Tally::failure());
+        } else {
+            say(format!("retry {case}: {problem}; the end of the console:\n{console}"));
+        }
+        case
+    }
+
+    /// True if the machine went down twice during the case.
+    fn gave_up(&self, case: &str) -> bool {
+        self.down_during.iter().filter(|during| *during == case).count() > 1
     }
 
     fn done(&mut self, case: &str, tally: Tally) {
@@ -235,7 +251,7 @@ mod tests {
     #[test]
     fn a_report_is_summed_up() {
         let cases = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
-        let mut run = Run { tally: Tally::default(), left: cases, current: None, details: Vec::new() };
+        let mut run = Run { left: cases, ..Run::default() };
         let report =
             "boot\t6.1\nstart\ta\npass\ta\t5\nstart\tb\n|\twhy\nfail\tb\nstart\tc\nskip\tc\told\nstart\td\n";
         for line in report.lines() {
@@ -243,6 +259,17 @@ mod tests {
         }
         assert_eq!(run.tally, Tally { passed: 1, failed: 1, skipped: 1 });
         assert_eq!((run.left, run.current.as_deref()), (vec!["d".to_owned()], Some("d")));
+    }
+
+    #[test]
+    fn a_case_that_takes_the_machine_down_twice_has_failed() {
+        let mut run = Run { left: vec!["a".to_owned(), "b".to_owned()], ..Run::default() };
+        for tries in 1..=2 {
+            run.line("start\ta", Instant::now(), &|_| ());
+            assert_eq!(run.went_down("the kernel panicked", "", &|_| ()), "a");
+            assert_eq!(run.tally.failed, u32::from(tries == 2));
+        }
+        assert_eq!(run.left, ["b"]);
     }
 
     #[test]
