@@ -14,6 +14,9 @@
  *     clone               forks as the C library does, waits, prints the same
  *     open PATH           opens and closes PATH with openat(2)
  *     name TEXT           sets the name of the thread
+ *     usdt                passes the static probes hark:* once each, the sites of hark:many in two functions
+ *     enabled             prints whether somebody listens to hark:guarded
+ *     watch N             writes 1 to N to the variable watched, which has a fixed address if statically linked
  *     malloc N            calls malloc(N) and free()
  *     repeat N            repeats everything that follows N times
  *     spin MS             keeps the CPU busy for MS milliseconds
@@ -112,6 +115,75 @@ SEEN int take_struct(const struct fact *fact)
 	return fact->id;
 }
 
+/*
+ * Static probes, written by hand in the form that DTRACE_PROBE of sys/sdt.h gives them: a nop, and a note with its
+ * address, that of a section by which prelinking is noticed, that of a counter of listeners, names and arguments.
+ */
+#define STATIC_PROBE(name, semaphore, arguments, ...) \
+	__asm__ volatile("990:\tnop\n" \
+		"\t.pushsection .note.stapsdt, \"\", \"note\"\n" \
+		"\t.balign 4\n" \
+		"\t.4byte 992f - 991f, 994f - 993f, 3\n" \
+		"991:\t.asciz \"stapsdt\"\n" \
+		"992:\t.balign 4\n" \
+		"993:\t.8byte 990b, _.stapsdt.base, " semaphore "\n" \
+		"\t.asciz \"hark\"\n" \
+		"\t.asciz \"" name "\"\n" \
+		"\t.asciz \"" arguments "\"\n" \
+		"994:\t.balign 4\n" \
+		"\t.popsection\n" \
+		"\t.ifndef _.stapsdt.base\n" \
+		"\t.pushsection .stapsdt.base, \"aG\", \"progbits\", .stapsdt.base, comdat\n" \
+		"\t.weak _.stapsdt.base\n" \
+		"\t.hidden _.stapsdt.base\n" \
+		"_.stapsdt.base:\t.space 1\n" \
+		"\t.size _.stapsdt.base, 1\n" \
+		"\t.popsection\n" \
+		"\t.endif\n" : : __VA_ARGS__)
+
+/* How many listen to hark:guarded; the kernel counts. */
+__attribute__((section(".probes"), used)) volatile unsigned short hark_guarded_semaphore;
+
+int usdt_number = -6;
+int usdt_array[4] = { 10, 20, 30, 40 };
+
+SEEN void usdt_kinds(const char *text, int n, long big, signed char byte)
+{
+	struct fact fact = { 7, -8, "inside", 9 };
+
+	/* Register of four, eight and one bytes, a constant, memory at a register, at a register with a scaled index, a symbol. */
+	STATIC_PROBE("kinds", "0", "-4@%k[n] 8@%[big] -1@%b[byte] -4@$-5 -2@4(%[fact]) -4@4(%[array],%[two],4) "
+		"-4@usdt_number(%%rip) 8@%[text]",
+		[n] "r"(n), [big] "r"(big), [byte] "q"(byte), [fact] "r"(&fact), [array] "r"(usdt_array),
+		[two] "r"(2L), [text] "r"(text), "m"(fact));
+}
+
+SEEN void usdt_here(long n)
+{
+	STATIC_PROBE("many", "0", "8@%[n]", [n] "r"(n));
+}
+
+/* The same probe, with its argument elsewhere. */
+SEEN void usdt_there(long n)
+{
+	volatile long kept = n * 100;
+
+	STATIC_PROBE("many", "0", "8@%[kept]", [kept] "m"(kept));
+}
+
+SEEN void usdt_guarded(int n)
+{
+	STATIC_PROBE("guarded", "hark_guarded_semaphore", "-4@%k[n]", [n] "r"(n));
+}
+
+SEEN void usdt_plain(void)
+{
+	STATIC_PROBE("plain", "0", "", "i"(0));
+}
+
+/* At an address that the linker is told, if the program is linked statically. */
+__attribute__((section(".watched"))) volatile int watched = 1;
+
 static void report_child(long child)
 {
 	if (child < 0) {
@@ -186,6 +258,20 @@ static void work(char **words)
 				close(fd);
 		} else if (!strcmp(word, "name")) {
 			prctl(PR_SET_NAME, need(words++, "TEXT"));
+		} else if (!strcmp(word, "usdt")) {
+			usdt_kinds("words", 11, 0x1122334455667788, -3);
+			usdt_here(1);
+			usdt_there(2);
+			if (hark_guarded_semaphore)
+				usdt_guarded(12);
+			usdt_plain();
+		} else if (!strcmp(word, "enabled")) {
+			printf("enabled %d\n", hark_guarded_semaphore);
+		} else if (!strcmp(word, "watch")) {
+			int n = atoi(need(words++, "N"));
+
+			for (int i = 1; i <= n; i++)
+				watched = i;
 		} else if (!strcmp(word, "malloc")) {
 			void *volatile p = malloc((size_t)atol(need(words++, "N")));
 

@@ -15,7 +15,7 @@ pub fn build(tests: &Path, out: &Path) -> Result<(PathBuf, PathBuf)> {
     let source = tests.join("programs/hark-prog.c");
     let fixed = out.join("hark-prog");
     let dynamic = out.join("hark-prog-dyn");
-    compile(&source, &fixed, &["-static", "-no-pie"])?;
+    compile(&source, &fixed, &["-static", "-no-pie", "-Wl,--section-start=.watched=0x10000000"])?;
     compile(&source, &dynamic, &["-pie", "-fPIE"])?;
     Ok((fixed, dynamic))
 }

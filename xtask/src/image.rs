@@ -48,17 +48,17 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Builds hark, the runner and the test programs, and puts them together.
+    /// Builds hark, the runner and the test programs, and puts them together. `HARK_BIN` names a binary to be taken
+    /// instead of a release build.
     ///
     /// # Errors
     /// Something cannot be built or is not installed.
     pub(crate) fn build() -> Result<Self> {
         let runner = "hark-guest-runner";
-        let builds: [&[&str]; 2] = [
-            &["build", "--release", "--quiet", "--package", "hark-cli"],
-            &["build", "--quiet", "--package", "hark-tests", "--bin", runner],
-        ];
-        for arguments in builds {
+        let given = std::env::var_os("HARK_BIN").map(PathBuf::from);
+        let release: &[&str] = &["build", "--release", "--quiet", "--package", "hark-cli"];
+        let own: &[&str] = &["build", "--quiet", "--package", "hark-tests", "--bin", runner];
+        for arguments in given.is_none().then_some(release).into_iter().chain([own]) {
             if !succeeds(&mut cargo(arguments))? {
                 bail!("cargo {} failed", arguments.join(" "));
             }
@@ -72,7 +72,7 @@ impl Image {
         tree.text("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\n");
         tree.text("etc/group", 0o644, "root:x:0:\n");
         tree.copy("bin/busybox", &busybox)?;
-        tree.copy("bin/hark", &target.join("release/hark"))?;
+        tree.copy("bin/hark", &given.unwrap_or_else(|| target.join("release/hark")))?;
         tree.copy(&format!("bin/{runner}"), &target.join("debug").join(runner))?;
         for program in &programs {
             let name = program.file_name().unwrap_or_default().to_string_lossy();

@@ -10,6 +10,7 @@ mod features;
 mod gfp;
 mod helpers;
 mod maps;
+mod maybe_null;
 mod perf_events;
 mod profile;
 mod progs;
@@ -30,6 +31,7 @@ pub use helpers::{
 pub use maps::{
     EntriesRule, MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, SizeRule, map_type, map_type_by_name,
 };
+pub use maybe_null::member_may_be_null;
 pub use perf_events::{HARDWARE_EVENTS, PerfEventDef, SOFTWARE_EVENTS, perf_event};
 pub use profile::{KernelProfile, Limits, Unsupported};
 pub use progs::{AttachType, PROG_TYPES, ProgSet, ProgType, ProgTypeDef, prog_type, prog_type_by_name};

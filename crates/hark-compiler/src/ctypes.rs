@@ -31,6 +31,15 @@ pub enum StructRef {
     },
 }
 
+impl StructRef {
+    /// Its tag: `task_struct`.
+    pub fn tag(&self) -> &str {
+        match self {
+            StructRef::Btf { name, .. } | StructRef::User { name, .. } => name,
+        }
+    }
+}
+
 impl fmt::Display for StructRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, union) = match self {

@@ -1,5 +1,6 @@
 //! What the host offers to attach to. The compiler asks it for layouts and names, attaching for addresses.
 
+use crate::usdt::UsdtSite;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,21 +24,6 @@ pub struct UserFunction {
     pub size: u64,
     /// Offset in the file: what a uprobe needs.
     pub offset: u64,
-}
-
-/// A place in a binary at which a static probe was compiled in. A probe may have many.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsdtSite {
-    /// Provider.
-    pub provider: String,
-    /// Name.
-    pub name: String,
-    /// Offset in the file.
-    pub offset: u64,
-    /// Offset in the file of the counter that switches the probe on; `None` if it is always on.
-    pub semaphore_offset: Option<u64>,
-    /// Where its arguments are, as the compiler noted it: `-4@%edi 8@-16(%rbp)`.
-    pub args: String,
 }
 
 /// Why the catalogue has no answer.

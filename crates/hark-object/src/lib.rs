@@ -19,8 +19,9 @@ mod pattern;
 mod probe;
 mod run_info;
 mod ty;
+mod usdt;
 
-pub use catalog::{Catalog, CatalogError, EmptyCatalog, KernelFunction, UsdtSite, UserFunction};
+pub use catalog::{Catalog, CatalogError, EmptyCatalog, KernelFunction, UserFunction};
 pub use config::{
     CONFIG_KEYS, Config, ConfigError, ConfigKey, ConfigType, MissingProbes, StackMode, config_key,
 };
@@ -36,3 +37,4 @@ pub use pattern::{glob, is_pattern};
 pub use probe::{ProbeSpec, UserLocation};
 pub use run_info::{RUN_INFO_SIZE, RunField};
 pub use ty::{Clock, EnumTy, Layout, Member, RecordField, StructTy, Ty};
+pub use usdt::{UsdtArgument, UsdtPlace, UsdtRegister, UsdtSite};

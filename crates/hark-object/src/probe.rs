@@ -84,6 +84,9 @@ pub enum ProbeSpec {
         provider: Option<String>,
         /// Probe; may hold wildcards.
         name: String,
+        /// Only these places of it, by their offsets in the file: those whose arguments are found in the same way.
+        /// Empty for all.
+        sites: Vec<u64>,
     },
     /// `software`
     Software {
@@ -179,7 +182,7 @@ impl fmt::Display for ProbeSpec {
                     }
                 }
             }
-            ProbeSpec::Usdt { binary, provider, name } => {
+            ProbeSpec::Usdt { binary, provider, name, .. } => {
                 write!(f, "usdt:{binary}:{}{name}", module(provider))
             }
             ProbeSpec::Software { event, count } => write!(f, "software:{event}:{count}"),
@@ -220,7 +223,12 @@ mod tests {
             ),
             (ProbeSpec::Uprobe { binary: "/bin/sh".into(), at, ret: false }, "uprobe:/bin/sh:f+4"),
             (
-                ProbeSpec::Usdt { binary: "b".into(), provider: Some("p".into()), name: "n".into() },
+                ProbeSpec::Usdt {
+                    binary: "b".into(),
+                    provider: Some("p".into()),
+                    name: "n".into(),
+                    sites: Vec::new(),
+                },
                 "usdt:b:p:n",
             ),
         ] {

@@ -174,9 +174,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     let leftovers = attached.detach();
     run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::End))?;
     events.drain(&mut actions, &maps)?;
-    if !iterated {
-        actions.print_final_maps(&maps)?;
-    }
+    actions.print_final_maps(&maps)?;
     actions.output.sink.flush()?;
     let lost = losses::report(kernel, object, &maps, &programs, &mut actions.output)?;
     actions.finish()?;

@@ -41,4 +41,4 @@ pub use proc_maps::{Mapping, ProcMaps};
 pub use symbolizer::{FilePlace, Frame, SourceLine, Symbolizer, Wishes};
 pub use traceable::{Traceable, traceable_functions};
 pub use usdt::UsdtProbe;
-pub use usdt_arg::{ArgError, Location, Register, UsdtArg, parse_args};
+pub use usdt_arg::{ArgError, Location, Register, UsdtArg, parse_args, parse_each_arg};

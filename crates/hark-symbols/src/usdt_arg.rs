@@ -70,6 +70,11 @@ pub struct ArgError {
 /// [`ArgError`] names the first argument that is not understood, or lies in a register that the kernel does not save
 /// for probes (floating point).
 pub fn parse_args(machine: Machine, text: &str) -> Result<Vec<UsdtArg>, ArgError> {
+    parse_each_arg(machine, text).into_iter().collect()
+}
+
+/// As [`parse_args`], with a verdict for each argument: those that are not understood do not take the others away.
+pub fn parse_each_arg(machine: Machine, text: &str) -> Vec<Result<UsdtArg, ArgError>> {
     split(text)
         .into_iter()
         .map(|arg| parse_arg(machine, arg).map_err(|why| ArgError { arg: arg.to_owned(), why }))

@@ -35,8 +35,8 @@ pub fn expand(spec: &ProbeSpec, catalog: &dyn Catalog) -> Result<Vec<AttachPoint
         ProbeSpec::Fentry { .. } => Ok(kinds::typed::fentry(spec)),
         ProbeSpec::Iter { .. } => Ok(kinds::typed::iter(spec)),
         ProbeSpec::Uprobe { binary, at, ret } => kinds::uprobe::expand(spec, binary, at, *ret, catalog),
-        ProbeSpec::Usdt { binary, provider, name } => {
-            kinds::usdt::expand(spec, binary, provider.as_deref(), name, catalog)
+        ProbeSpec::Usdt { binary, provider, name, sites } => {
+            kinds::usdt::expand(spec, binary, provider.as_deref(), (name, sites), catalog)
         }
     }
 }

@@ -64,7 +64,7 @@ impl Catalog for Host {
             name: name.into(),
             offset,
             semaphore_offset,
-            args: String::new(),
+            args: Vec::new(),
         };
         Ok([site("start", 0x40, None), site("stop", 0x50, Some(0x800)), site("start", 0x60, None)].into())
     }
@@ -169,6 +169,7 @@ fn every_place_of_a_static_probe_is_attached_to() {
         binary: "libx".into(),
         provider: provider.map(str::to_string),
         name: name.into(),
+        sites: Vec::new(),
     };
     let starts = points(&usdt(None, "start"));
     assert_eq!(starts.len(), 2);

@@ -9,7 +9,7 @@ use crate::types::{Space, Type};
 use bpf_facts::{Feature, HelperId, pt_regs};
 use ebpf_asm::Size;
 use hark_diag::{Code, Span};
-use hark_object::Ty;
+use hark_object::{Ty, UsdtArgument};
 use std::ops::RangeInclusive;
 
 pub(super) static ALL: &[&dyn Builtin] =
@@ -65,6 +65,9 @@ impl Builtin for ArgN {
     }
     fn check(&'static self, cx: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
         let n = call.index;
+        if let Some(args) = cx.context.usdt_args.clone() {
+            return usdt_arg(self, &args, call);
+        }
         let offset = match (&cx.context.word_args, &cx.context.regs) {
             (Some(first), _) => {
                 let count = cx.context.args.as_ref().map_or(12, |a| a.fields.len() as u32);
@@ -95,9 +98,39 @@ impl Builtin for ArgN {
     }
     fn lower(&self, cx: &mut Lower<'_>, call: &Call, _: &Type, _: Option<Mem>) -> Val {
         let CallData::Int(offset) = call.data else { return Val::None };
+        if let Some(args) = cx.unit.context.usdt_args.clone() {
+            let arg = args.get(offset as usize).and_then(|arg| arg.as_ref().ok());
+            return arg.map_or(Val::None, |arg| Val::Scalar(super::usdt::read(cx, arg)));
+        }
         let ctx = cx.ctx();
         Val::Scalar(cx.b.load(Size::Dw, ctx, offset as i32))
     }
+}
+
+/// An argument of a static probe: its number stands in the call.
+fn usdt_arg(
+    builtin: &'static dyn Builtin,
+    args: &[Result<UsdtArgument, String>],
+    call: &BuiltinCall<'_>,
+) -> Result<Expr, CheckError> {
+    let n = call.index;
+    let signed = match args.get(n as usize) {
+        Some(Ok(arg)) => arg.signed,
+        Some(Err(why)) => {
+            let message = format!("arg{n} cannot be read: {why}");
+            return Err(error(Code::NOT_AVAILABLE_HERE, call.span, message));
+        }
+        None => {
+            let message = match args.len() {
+                0 => format!("arg{n} does not exist: the probe has no arguments"),
+                1 => format!("arg{n} does not exist: the probe has only arg0"),
+                count => format!("arg{n} does not exist: the probe has arg0 to arg{}", count - 1),
+            };
+            return Err(error(Code::NOT_AVAILABLE_HERE, call.span, message));
+        }
+    };
+    let ty = if signed { Type::I64 } else { Type::U64 };
+    Ok(call_expr(builtin, Vec::new(), CallData::Int(i64::from(n)), ty, call.span))
 }
 
 /// `retval`

@@ -19,6 +19,7 @@ mod strings;
 mod symbols;
 mod task;
 mod time;
+mod usdt;
 
 pub(crate) use task::current_tgid;
 

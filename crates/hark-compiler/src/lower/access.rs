@@ -129,9 +129,10 @@ impl Lower<'_> {
         };
         let signed = bits.is_none() && is_signed(ty);
         let word = match place {
-            Place::Near(mem, _) if super::is_pointer_value(ty) => {
-                self.b.value(InstData::LoadPtr { ptr: mem.ptr, off: mem.off })
-            }
+            Place::Near(mem, _) if super::is_pointer_value(ty) => match self.object_at(mem) {
+                Some(object) => object,
+                None => self.b.value(InstData::LoadPtr { ptr: mem.ptr, off: mem.off }),
+            },
             Place::Near(mem, _) => self.b.load_ext(size, signed, mem.ptr, mem.off),
             Place::Remote(addr, off, space) => {
                 let buf = self.new_bytes(8);
@@ -149,6 +150,13 @@ impl Lower<'_> {
                 self.b.binary_imm(op, top, 64 - i64::from(bits.width))
             }
         }
+    }
+
+    /// The object that an iterator's context holds at this place.
+    fn object_at(&self, mem: Mem) -> Option<Value> {
+        let is_there =
+            |(offset, _): &&(u32, Value)| mem.ptr == self.ctx && i64::from(*offset) == i64::from(mem.off);
+        self.objects.iter().find(is_there).map(|(_, object)| *object)
     }
 
     /// Reads `len` bytes of foreign memory. What cannot be read is zero.

@@ -26,7 +26,7 @@ use crate::typed::{TypedScript, Unit, VarId};
 use crate::types::Type;
 use ebpf_asm::SrcLoc;
 use ebpf_codegen::ir::{
-    Block, Builder, Cond, FuncRef, Function, Module, SlotId, Type as IrType, Value, Variable,
+    Block, Builder, Cond, FuncRef, Function, InstData, Module, SlotId, Type as IrType, Value, Variable,
 };
 use hark_diag::{Code, Diagnostic, Span};
 use hark_object::Loss;
@@ -85,6 +85,8 @@ pub struct Lower<'a> {
     ctx: Value,
     /// In a function that is called back: what it shares with the code around it.
     capture: Option<Value>,
+    /// Pointers of the context that were looked at on entry, by their offsets.
+    objects: Vec<(u32, Value)>,
     /// Uses of variables in the whole program.
     totals: uses::Uses,
     /// Where `continue` and `break` go.
@@ -120,6 +122,7 @@ impl<'a> Lower<'a> {
             storage: Vec::new(),
             ctx,
             capture: None,
+            objects: Vec::new(),
             totals,
             loops: Vec::new(),
             others: Vec::new(),
@@ -150,6 +153,7 @@ impl<'a> Lower<'a> {
             self.set_span(span);
         }
         let done = self.b.create_block();
+        self.find_objects(done);
         if let Some(pid) = self.pid_filter() {
             let mine = self.b.create_block();
             let tgid = crate::builtins::current_tgid(self);
@@ -168,6 +172,19 @@ impl<'a> Lower<'a> {
         self.b.seal_and_switch(done);
         let zero = self.b.iconst(0);
         self.b.ret(zero);
+    }
+
+    /// Loads the objects of an iterator's context, once: the verifier knows of a loaded pointer that it is not null, not
+    /// of the place it was loaded from. Without objects there is nothing to do.
+    fn find_objects(&mut self, done: Block) {
+        for offset in &self.unit.context.objects {
+            let object = self.b.value(InstData::LoadPtr { ptr: self.ctx, off: *offset as i32 });
+            let there = self.b.create_block();
+            let null = self.b.iconst(0);
+            self.b.branch(Cond::Ne, object, null, there, done);
+            self.b.seal_and_switch(there);
+            self.objects.push((*offset, object));
+        }
     }
 
     /// The process to look at, where the kernel does not filter by itself.
@@ -248,9 +265,9 @@ impl<'a> Lower<'a> {
     pub(crate) fn count_loss(&mut self, loss: Loss) {
         let offset = loss.row(self.program) * 8;
         let map = self.shared.losses(self.script.units.len() as u32);
-        let ptr = self.b.value(ebpf_codegen::ir::InstData::MapValueAddr(map, offset));
+        let ptr = self.b.value(InstData::MapValueAddr(map, offset));
         let one = self.b.iconst(1);
-        self.b.inst(ebpf_codegen::ir::InstData::Atomic {
+        self.b.inst(InstData::Atomic {
             op: ebpf_asm::AtomicOp::Add,
             size: ebpf_asm::Size::Dw,
             fetch: false,

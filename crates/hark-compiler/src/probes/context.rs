@@ -2,7 +2,7 @@
 
 use crate::types::{ArgPlace, ArgsType, Space, Type};
 use bpf_facts::{Arch, AttachType, ProgType, pt_regs};
-use hark_object::BtfTarget;
+use hark_object::{BtfTarget, UsdtArgument};
 use std::sync::Arc;
 
 /// What a program sees.
@@ -26,12 +26,17 @@ pub struct Context {
     pub regs: Option<u32>,
     /// Untyped arguments in whole words of the context, instead of registers: offset of the first.
     pub word_args: Option<u32>,
+    /// `argN` of a static probe; one that cannot be read says why.
+    pub usdt_args: Option<Arc<[Result<UsdtArgument, String>]>>,
     /// `func`
     pub func: Option<FuncSource>,
     /// Addresses in arguments belong to the traced process.
     pub user: bool,
     /// The context of an iterator: `ctx.task` and so on.
     pub ctx: Option<Type>,
+    /// Offsets of the pointers in that context which are null when the walk is over: the program runs once more then,
+    /// with nothing to look at.
+    pub objects: Vec<u32>,
     /// Two runs of programs of this kind may interleave on one CPU.
     pub preemptible: bool,
     /// The kernel filters by process when it is attached with `-p`.
@@ -69,9 +74,11 @@ impl Context {
             retval: None,
             regs: None,
             word_args: None,
+            usdt_args: None,
             func: None,
             user: false,
             ctx: None,
+            objects: Vec::new(),
             preemptible: false,
             filters_pid: false,
         }

@@ -4,12 +4,26 @@ use super::{Ap, Context, ContextCx, ContextError, ProbeKind, bad};
 use crate::target::Target;
 use crate::types::{Space, Type};
 use bpf_facts::{AttachType, ProgType};
-use hark_btf::Kind;
+use hark_btf::{Btf, Kind};
 use hark_diag::{Code, Diagnostic, did_you_mean};
 use hark_object::{BtfTarget, CatalogError, ProbeSpec};
 
 /// What the functions that iterators attach to are called in BTF.
 const PREFIX: &str = "bpf_iter_";
+/// What the contexts of iterators are called: their members are typed pointers to the object at hand.
+const CONTEXT_PREFIX: &str = "bpf_iter__";
+/// The member of a context that is about the walk, not about the object.
+const META: &str = "meta";
+
+/// The iterators that the kernel has: many a function begins with the same word, but has no context.
+fn names(btf: &Btf) -> Vec<&str> {
+    let contexts = btf.types_of(Kind::Struct).filter_map(|t| t.name().strip_prefix(CONTEXT_PREFIX));
+    let mut names: Vec<&str> =
+        contexts.filter(|name| btf.find(Kind::Func, &format!("{PREFIX}{name}")).is_some()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
 
 /// `iter`
 pub(super) struct Iter;
@@ -38,8 +52,7 @@ impl ProbeKind for Iter {
     }
     fn list(&self, target: &Target) -> Result<Vec<String>, CatalogError> {
         let Some(btf) = target.btf.get() else { return Ok(Vec::new()) };
-        let names = btf.types_of(Kind::Func).filter_map(|t| t.name().strip_prefix(PREFIX));
-        Ok(names.map(|name| format!("iter:{name}")).collect())
+        Ok(names(btf).into_iter().map(|name| format!("iter:{name}")).collect())
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {
@@ -53,26 +66,25 @@ impl ProbeKind for Iter {
             return Err(ContextError::Other(Diagnostic::error(Code::INTERNAL, cx.span, "not an iterator")));
         };
         let function = format!("{PREFIX}{name}");
-        let Some(proto) = cx.types.function(&function) else {
+        let members = cx.types.struct_named(&format!("{CONTEXT_PREFIX}{name}"), false);
+        let (Some(proto), Some(of)) = (cx.types.function(&function), members) else {
             let message = format!("this kernel has no iterator {name}");
-            let mut diag = Diagnostic::error(Code::NO_SUCH_PROBE, cx.span, message);
-            let names: Vec<&str> = cx
-                .types
-                .btf()
-                .map(|btf| btf.types_of(Kind::Func).filter_map(|t| t.name().strip_prefix(PREFIX)).collect())
-                .unwrap_or_default();
-            diag = match did_you_mean(name, names.iter().copied()) {
-                Some(near) => diag.with_help(format!("did you mean `{near}`?")),
-                None => diag.with_help(format!("it has {}", names.join(", "))),
+            let diag = Diagnostic::error(Code::NO_SUCH_PROBE, cx.span, message);
+            let names = cx.types.btf().map(names).unwrap_or_default();
+            let help = match did_you_mean(name, names.iter().copied()) {
+                _ if names.is_empty() => "iterators need a kernel with BTF (CONFIG_DEBUG_INFO_BTF)".into(),
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it has {}", names.join(", ")),
             };
-            return Err(ContextError::Missing(diag));
+            return Err(ContextError::Missing(diag.with_help(help)));
         };
-        // The context is a struct bpf_iter__NAME whose members are typed pointers.
-        let ctx = cx
-            .types
-            .struct_named(&format!("bpf_iter__{name}"), false)
-            .map(|s| Type::Struct(s).ptr(Space::Trusted));
+        let members = cx.types.field_names(&of);
+        let fields = members.iter().filter(|member| *member != META).filter_map(|m| cx.types.field(&of, m));
+        let objects = fields.filter(|field| matches!(field.ty, Type::Ptr(..))).map(|field| field.offset);
+        let objects = objects.collect();
+        let ctx = Some(Type::Struct(of).ptr(Space::Trusted));
         Ok(Context {
+            objects,
             attach: AttachType::TraceIter,
             btf_target: Some(BtfTarget { btf_id: proto.id.0, module: None, name: function }),
             ctx,

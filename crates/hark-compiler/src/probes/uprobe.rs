@@ -6,7 +6,7 @@ use crate::target::Target;
 use crate::types::{ArgPlace, Type};
 use bpf_facts::ProgType;
 use hark_diag::Diagnostic;
-use hark_object::{CatalogError, ProbeSpec, UserLocation};
+use hark_object::{CatalogError, ProbeSpec, UsdtSite, UserLocation};
 
 fn context(kind: &'static str, name: String) -> Context {
     Context {
@@ -187,30 +187,53 @@ impl ProbeKind for Usdt {
         if binary.is_empty() || name.is_empty() {
             return Err(bad(ap, self, "usdt needs a binary and a probe"));
         }
-        Ok(ProbeSpec::Usdt { binary: binary.to_string(), provider, name: name.to_string() })
+        let (binary, name) = (binary.to_string(), name.to_string());
+        Ok(ProbeSpec::Usdt { binary, provider, name, sites: Vec::new() })
     }
     fn expand(&self, spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
-        let ProbeSpec::Usdt { binary, provider, name } = spec else { return Ok(vec![spec.clone()]) };
+        let ProbeSpec::Usdt { binary, provider, name, .. } = spec else { return Ok(vec![spec.clone()]) };
+        let matches = |site: &&UsdtSite| {
+            provider.as_ref().is_none_or(|pattern| glob(pattern, &site.provider)) && glob(name, &site.name)
+        };
         let mut all = Vec::new();
         for path in target.catalog.binaries(binary)? {
-            for (p, n) in target.catalog.usdt_probes(&path)?.iter() {
-                if provider.as_ref().is_none_or(|pattern| glob(pattern, p)) && glob(name, n) {
-                    let (provider, name) = (Some(p.clone()), n.clone());
-                    all.push(ProbeSpec::Usdt { binary: path.clone(), provider, name });
+            let sites = target.catalog.usdt_sites(&path)?;
+            let mut groups: Vec<(&UsdtSite, Vec<u64>)> = Vec::new();
+            for site in sites.iter().filter(matches) {
+                let like = |other: &UsdtSite| {
+                    (&other.provider, &other.name, &other.args) == (&site.provider, &site.name, &site.args)
+                };
+                match groups.iter_mut().find(|(first, _)| like(first)) {
+                    Some((_, offsets)) => offsets.push(site.offset),
+                    None => groups.push((site, vec![site.offset])),
                 }
             }
+            all.extend(groups.into_iter().map(|(site, sites)| ProbeSpec::Usdt {
+                binary: path.clone(),
+                provider: Some(site.provider.clone()),
+                name: site.name.clone(),
+                sites,
+            }));
         }
-        all.dedup();
         Ok(all)
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {
-            ProbeSpec::Usdt { binary, provider: Some(p), name } => format!("usdt:{binary}:{p}:{name}"),
-            ProbeSpec::Usdt { binary, provider: None, name } => format!("usdt:{binary}:{name}"),
+            ProbeSpec::Usdt { binary, provider: Some(p), name, .. } => format!("usdt:{binary}:{p}:{name}"),
+            ProbeSpec::Usdt { binary, provider: None, name, .. } => format!("usdt:{binary}:{name}"),
             _ => "usdt".into(),
         }
     }
-    fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
-        Ok(context("usdt", self.full_name(spec)))
+    fn context(&self, spec: &ProbeSpec, cx: &ContextCx<'_>) -> Result<Context, ContextError> {
+        let mut context = context("usdt", self.full_name(spec));
+        // Places with other arguments are another attach point: any of these tells for all.
+        if let ProbeSpec::Usdt { binary, sites, .. } = spec
+            && let Some(first) = sites.first()
+            && let Ok(all) = cx.target.catalog.usdt_sites(binary)
+        {
+            let site = all.iter().find(|site| site.offset == *first);
+            context.usdt_args = site.map(|site| site.args.clone().into());
+        }
+        Ok(context)
     }
 }

@@ -82,12 +82,11 @@ impl Checker<'_> {
                         Type::Ptr(to, _) => {
                             let space = match space {
                                 Space::Own => Space::Kernel,
-                                Space::Trusted => {
-                                    if matches!(*to, Type::Struct(_)) {
-                                        Space::Trusted
-                                    } else {
-                                        Space::Kernel
-                                    }
+                                Space::Trusted
+                                    if !matches!(*to, Type::Struct(_))
+                                        || bpf_facts::member_may_be_null(of.tag(), &field.text) =>
+                                {
+                                    Space::Kernel
                                 }
                                 other => other,
                             };

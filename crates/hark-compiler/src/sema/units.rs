@@ -21,6 +21,8 @@ pub(super) struct UnitSource<'a> {
 struct Needs {
     args: bool,
     probe_name: bool,
+    /// `arg0`, `arg1`…: they differ between the places of a static probe.
+    words: bool,
 }
 
 pub(super) fn find<'a>(
@@ -63,6 +65,7 @@ pub(super) fn find<'a>(
         }
         units.extend(mine);
     }
+    only_iterator(&units, diags);
     if n_probes > config.max_probes {
         let message = format!(
             "the script has {n_probes} attach points, more than max_probes ({}) permits",
@@ -78,18 +81,30 @@ pub(super) fn find<'a>(
     units
 }
 
+/// An iterator runs once, when everything else would only begin: it is alone in its script.
+fn only_iterator(units: &[UnitSource<'_>], diags: &mut Vec<Diagnostic>) {
+    let mut probes = units.iter().flat_map(|unit| &unit.probes);
+    let iterator = probes.clone().find(|(spec, ..)| matches!(spec, ProbeSpec::Iter { .. }));
+    let Some((_, name, span)) = iterator else { return };
+    if let Some((_, _, other)) = probes.find(|(_, _, other)| other != span) {
+        let message = "an iter probe must be the only probe of its script";
+        let diag = Diagnostic::error(Code::BAD_PROBE, *span, message);
+        diags.push(diag.with_label(*other, format!("beside {name}")));
+    }
+}
+
 fn needs(probe: &ast::Probe) -> Needs {
     let mut needs = Needs::default();
     let mut look = |e: &ast::Expr| match &e.kind {
         ExprKind::Ident(name) => match name.as_str() {
             "args" => needs.args = true,
             "probe" => needs.probe_name = true,
-            _ => {}
+            name => needs.words |= is_word(name),
         },
         ExprKind::Call { func, .. } => match func.text.as_str() {
             "args" => needs.args = true,
             "probe" => needs.probe_name = true,
-            _ => {}
+            name => needs.words |= is_word(name),
         },
         _ => {}
     };
@@ -98,6 +113,11 @@ fn needs(probe: &ast::Probe) -> Needs {
     }
     walk_block(&probe.body, &mut look);
     needs
+}
+
+/// Whether the name is that of an untyped argument.
+fn is_word(name: &str) -> bool {
+    name.strip_prefix("arg").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The attach points that one of the script stands for; not expanded where the body does not care which one fired.
@@ -122,7 +142,12 @@ fn expanded(
     };
     let kind = kind_named(name, ap.span)?;
     let spec = kind.parse(&Ap { args: rest.iter().map(String::as_str).collect(), span: ap.span })?;
-    if !needs.args && !needs.probe_name && !matches!(spec, ProbeSpec::Fentry { .. }) {
+    let depends = match spec {
+        ProbeSpec::Fentry { .. } => true,
+        ProbeSpec::Usdt { .. } => needs.words || needs.probe_name,
+        _ => needs.args || needs.probe_name,
+    };
+    if !depends {
         return Ok(vec![(kind, spec)]);
     }
     let specs = kind.expand(&spec, target).map_err(|e| {

@@ -3,6 +3,7 @@
 //! A script pays for what it uses: an exact tracepoint costs one small file, a pattern the list of all.
 
 mod events;
+mod static_probes;
 
 use bpf_syscall::{TraceFs, host};
 use hark_object::{Catalog, CatalogError, KernelFunction, UsdtSite, UserFunction};
@@ -201,14 +202,7 @@ impl Catalog for HostCatalog {
     fn usdt_sites(&self, path: &str) -> Answer<Arc<[UsdtSite]>> {
         self.usdt_sites.get(path.to_string(), |path| {
             let elf = HostCatalog::elf(path)?;
-            let site = |probe: hark_symbols::UsdtProbe<'_>| UsdtSite {
-                provider: probe.provider.to_string(),
-                name: probe.name.to_string(),
-                offset: probe.offset,
-                semaphore_offset: probe.semaphore_offset,
-                args: probe.args.to_string(),
-            };
-            Ok(elf.usdt_probes().into_iter().map(site).collect())
+            Ok(elf.usdt_probes().iter().map(|probe| static_probes::site(&elf, probe)).collect())
         })
     }
 

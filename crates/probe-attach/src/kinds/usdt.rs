@@ -11,12 +11,15 @@ pub(crate) fn expand(
     spec: &ProbeSpec,
     binary: &str,
     provider: Option<&str>,
-    name: &str,
+    (name, sites): (&str, &[u64]),
     catalog: &dyn Catalog,
 ) -> Result<Vec<AttachPoint>, AttachError> {
     let refused = |error| AttachError::catalog(spec, error);
-    let matches =
-        |site: &&UsdtSite| glob(name, &site.name) && provider.is_none_or(|p| glob(p, &site.provider));
+    let matches = |site: &&UsdtSite| {
+        glob(name, &site.name)
+            && provider.is_none_or(|p| glob(p, &site.provider))
+            && (sites.is_empty() || sites.contains(&site.offset))
+    };
     let mut points = Vec::new();
     for path in catalog.binaries(binary).map_err(refused)? {
         for site in catalog.usdt_sites(&path).map_err(refused)?.iter().filter(matches) {
@@ -39,6 +42,7 @@ fn point(spec: &ProbeSpec, path: &str, site: &UsdtSite) -> Result<AttachPoint, A
         binary: path.to_string(),
         provider: Some(site.provider.clone()),
         name: site.name.clone(),
+        sites: Vec::new(),
     };
     let place = Place::Uprobe { path: PathBuf::from(path), offset: site.offset, ref_ctr_offset, ret: false };
     Ok(AttachPoint::new(name, place))
