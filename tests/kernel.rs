@@ -1,4 +1,5 @@
-//! One test for each case below `tests/run` that can run on this machine's own kernel.
+//! One test for each case below `tests/run` that can run on this machine's own kernel; those whose probes need no kernel
+//! run a second time in the embedded engine.
 //!
 //! `HARK_BIN` names the binary; without it `cargo build` makes a debug one. The test programs are built with `cc`.
 
@@ -6,7 +7,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use hark_testkit::run::{Machine, Outcome, Place, parse_version};
+use hark_testkit::run::{Machine, Outcome, Place, RunCase, parse_version};
 use hark_tests::{programs, root_dir, run_cases, tests_dir};
 use libtest_mimic::{Arguments, Completion, Failed, Trial, run};
 
@@ -27,23 +28,30 @@ fn trials() -> Result<Vec<Trial>> {
     let machine = Arc::new(machine()?);
     let mut trials = Vec::new();
     for (name, case) in run_cases(&tests_dir().join("run"))? {
-        let machine = Arc::clone(&machine);
         match case {
             Ok(case) if !case.places.contains(&Place::Native) => {}
-            Ok(case) => trials.push(Trial::ignorable_test(format!("kernel::{name}"), move || {
-                match case.run(&machine) {
-                    Outcome::Passed => Ok(Completion::Completed),
-                    Outcome::Failed(why) => Err(Failed::from(why)),
-                    Outcome::Skipped(why) => Ok(Completion::ignored_with(why)),
-                    Outcome::NotHere => Ok(Completion::ignored_with("not for this kind of machine")),
+            Ok(case) => {
+                if let Some(embedded) = case.embedded() {
+                    trials.push(trial(format!("embedded::{name}"), embedded, &machine));
                 }
-            })),
+                trials.push(trial(format!("kernel::{name}"), case, &machine));
+            }
             Err(error) => trials.push(Trial::test(format!("kernel::{name}"), move || {
                 Err(Failed::from(format!("{error:#}")))
             })),
         }
     }
     Ok(trials)
+}
+
+fn trial(name: String, case: RunCase, machine: &Arc<Machine>) -> Trial {
+    let machine = Arc::clone(machine);
+    Trial::ignorable_test(name, move || match case.run(&machine) {
+        Outcome::Passed => Ok(Completion::Completed),
+        Outcome::Failed(why) => Err(Failed::from(why)),
+        Outcome::Skipped(why) => Ok(Completion::ignored_with(why)),
+        Outcome::NotHere => Ok(Completion::ignored_with("not for this kind of machine")),
+    })
 }
 
 fn machine() -> Result<Machine> {

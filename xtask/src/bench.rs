@@ -25,7 +25,8 @@ pub(crate) fn run(what: &str, flags: &[String]) -> Result<bool> {
     };
     match what {
         "startup" => startup(with_peer),
-        other => bail!("no benchmark {other}; there is: startup"),
+        "vm" => vm(),
+        other => bail!("no benchmark {other}; there are: startup, vm"),
     }
 }
 
@@ -62,6 +63,27 @@ fn startup(with_peer: bool) -> Result<bool> {
     }
     print!("{text}");
     record("startup", "Start-up", &text)?;
+    Ok(true)
+}
+
+/// How fast the interpreter runs simple instructions.
+fn vm() -> Result<bool> {
+    let rows = output(&mut cargo([
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "ebpf-interp",
+        "--example",
+        "speed",
+    ]))?;
+    let text = format!(
+        "Instructions a second of CPU time in `hark vm run`'s machine, fastest of several runs, {}.\n\n\
+         | loop of | instructions |\n|---|---|\n{rows}",
+        machine()?
+    );
+    print!("{text}");
+    record("vm", "Interpreter", &text)?;
     Ok(true)
 }
 

@@ -28,7 +28,7 @@ usage: cargo xtask COMMAND
   guest VERSION [-- CMD]    boot a guest with hark in it; run CMD and show its output, or start a shell
   kernels                   fetch the guests' kernels
   setup                     install what the tests need, or say what is missing
-  bench WHAT                measure: startup
+  bench WHAT                measure: startup, vm
 ";
 
 fn main() -> ExitCode {

@@ -23,5 +23,5 @@ mod trap;
 pub use code::Code;
 pub use machine::{Entry, Helpers, Machine, NoHelpers, Outcome, run};
 pub use memory::{Access, Fault, Memory, RegionId};
-pub use sim::{SimClock, SimKernel, Site, Task, simulates};
+pub use sim::{SimClock, SimKernel, Site, Task, helpers, simulates};
 pub use trap::{Trap, TrapKind};

@@ -11,18 +11,18 @@ mod ring;
 mod sites;
 mod task;
 
-pub use helpers::simulates;
+pub use self::helpers::simulates;
 pub use sites::Site;
 pub use task::{SimClock, Task};
 
+use self::helpers::World;
 use crate::code::Code;
-use crate::machine::{Entry, run};
+use crate::machine::{Entry, Helpers, run};
 use crate::memory::{Access, Memory};
 use crate::trap::Trap;
 use bpf_facts::{Arch, ProgType, ctx_layout};
 use bpf_syscall::wait::Timer;
 use bpf_syscall::{Errno, Result, SysError};
-use helpers::World;
 use sites::Sites;
 use std::collections::HashMap;
 use std::os::fd::RawFd;
@@ -71,6 +71,11 @@ struct SimProgram {
     n_slots: u32,
     run_time_ns: u64,
     run_cnt: u64,
+}
+
+/// The helpers of a kernel of `n_cpus` CPUs that has no maps, on whose first CPU `task` runs.
+pub fn helpers(n_cpus: u32, task: Task, clock: SimClock) -> Box<dyn Helpers> {
+    Box::new(World::new(n_cpus.max(1), task, clock))
 }
 
 impl SimKernel {

@@ -6,6 +6,7 @@
 
 pub mod agree;
 pub mod case;
+pub mod conformance;
 pub mod golden;
 pub mod languages;
 pub mod pattern;

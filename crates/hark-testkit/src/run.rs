@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use hark_syntax::ast::Item;
+
 use crate::case::CaseFile;
 use crate::pattern::{Bindings, match_all, match_line, match_set, match_some};
 
@@ -34,6 +36,7 @@ pub use execute::execute;
 /// | `because` | the reason of `on` or `min-kernel` |
 /// | `root` | `false`: needs no privileges |
 /// | `timeout` | seconds until the run counts as hung; 10 if absent |
+/// | `kernel-only` | why the embedded engine cannot run the script, although its probes need no kernel |
 /// | `env` | `"NAME=value"` strings to set for `hark` |
 /// | `stdin` | what `hark` reads from its standard input |
 ///
@@ -50,6 +53,7 @@ pub const KEYS: &[&str] = &[
     "because",
     "root",
     "timeout",
+    "kernel-only",
     "env",
     "stdin",
 ];
@@ -99,6 +103,8 @@ pub struct RunCase {
     pub needs_root: bool,
     /// After this time the run counts as hung.
     pub timeout: Duration,
+    /// Why the embedded engine cannot run it, although its probes need no kernel.
+    pub kernel_only: String,
     /// Environment variables of `hark`.
     pub env: Vec<(String, String)>,
     /// What `hark` reads from standard input.
@@ -257,10 +263,29 @@ impl RunCase {
             because,
             needs_root,
             timeout: Duration::from_secs(u64::try_from(case.int("timeout")?.unwrap_or(10))?),
+            kernel_only: case.str("kernel-only")?.unwrap_or_default().to_owned(),
             env,
             stdin: case.str("stdin")?.unwrap_or_default().to_owned(),
             expect,
         })
+    }
+
+    /// The same script in the embedded engine, if nothing but hark makes its probes fire and it says nothing against it.
+    pub fn embedded(&self) -> Option<Self> {
+        let script = self.script.as_deref()?;
+        let parsed = hark_syntax::parse(hark_diag::FileId(0), script, &hark_syntax::ParseOptions::default());
+        let inside = parsed.script.items.iter().all(|item| match item {
+            Item::Probe(probe) => probe.attach_points.iter().all(|point| is_inside(&point.text)),
+            _ => true,
+        });
+        if !inside || !self.kernel_only.is_empty() || self.trigger.is_some() {
+            return None;
+        }
+        let mut same = self.clone();
+        same.name = format!("{}-embedded", self.name);
+        same.args.splice(0..0, ["--engine".to_owned(), "sim".to_owned()]);
+        same.needs_root = false;
+        Some(same)
     }
 
     /// Runs the case on this machine, if it can.
@@ -392,6 +417,12 @@ impl Record {
             }
         }
     }
+}
+
+/// Whether hark itself makes the probe fire.
+fn is_inside(attach_point: &str) -> bool {
+    let kind = attach_point.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    ["begin", "end", "interval", "i", "test", "bench"].contains(&kind.as_str())
 }
 
 /// Puts the values of `{{PROG}}` and its like into a text.
