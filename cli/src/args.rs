@@ -45,6 +45,9 @@ pub(crate) struct RunArgs {
     /// Load and attach, then leave
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Exit with status 3 if anything was lost: the accuracy report at the end says what
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Run the script's `test` probes and say which pass
     #[arg(long, conflicts_with_all = ["bench", "mode"])]
     pub(crate) test: bool,

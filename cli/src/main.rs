@@ -24,6 +24,8 @@ use std::process::ExitCode;
 pub(crate) const WRONG: u8 = 1;
 /// Exit status where loading or attaching fails.
 pub(crate) const REFUSED: u8 = 255;
+/// Exit status with `--strict` when something was lost.
+pub(crate) const INACCURATE: u8 = 3;
 
 /// Tracing for Linux from one small static binary.
 #[derive(Parser, Debug)]

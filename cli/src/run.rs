@@ -1,7 +1,7 @@
 //! `hark FILE`, `hark -e PROGRAM`: compile, load, attach, print until the end.
 
 use crate::engine::{self, Refusal};
-use crate::{BufferMode, Format, REFUSED, RunArgs, RunMode, WRONG, host, usage};
+use crate::{BufferMode, Format, INACCURATE, REFUSED, RunArgs, RunMode, WRONG, host, usage};
 use bpf_syscall::child::{Child, split_words};
 use bpf_syscall::wait::Process;
 use hark_compiler::Options;
@@ -125,9 +125,9 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         process,
     };
     match hark_runtime::run(setup) {
-        Ok(Ended { code, leftovers, .. }) => {
+        Ok(Ended { code, lost, leftovers }) => {
             leftovers.close_in_background();
-            ExitCode::from(code as u8)
+            if lost && args.strict { ExitCode::from(INACCURATE) } else { ExitCode::from(code as u8) }
         }
         Err(e) if e.is_broken_pipe() => ExitCode::SUCCESS,
         Err(e) => {

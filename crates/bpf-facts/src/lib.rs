@@ -29,7 +29,8 @@ pub use helpers::{
     helper_by_name,
 };
 pub use maps::{
-    EntriesRule, MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, SizeRule, map_type, map_type_by_name,
+    EntriesRule, MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, RING_PRODUCER_POSITION, SizeRule,
+    map_type, map_type_by_name,
 };
 pub use maybe_null::member_may_be_null;
 pub use perf_events::{HARDWARE_EVENTS, PerfEventDef, SOFTWARE_EVENTS, perf_event};

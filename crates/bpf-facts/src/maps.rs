@@ -298,6 +298,9 @@ pub fn map_type_by_name(name: &str) -> Option<&'static MapTypeDef> {
     MAP_TYPES.iter().find(|def| def.name == name)
 }
 
+/// What `bpf_ringbuf_query` is to tell: how far producers have come (`BPF_RB_PROD_POS`, include/uapi/linux/bpf.h).
+pub const RING_PRODUCER_POSITION: i64 = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;

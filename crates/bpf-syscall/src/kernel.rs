@@ -158,6 +158,25 @@ pub trait Kernel: Send + Sync {
     /// `EPERM` without rights.
     fn prog_info(&self, prog: &ProgFd) -> Result<ProgInfo>;
 
+    /// How often an attached kprobe or kretprobe was not run for lack of memory to remember calls in, or because of
+    /// another one that was running (kprobe_multi since 6.7, perf events since 6.8); 0 where nothing of the kind is
+    /// counted.
+    ///
+    /// # Errors
+    /// As [`prog_info`](Self::prog_info).
+    fn link_missed(&self, link: &LinkFd) -> Result<u64> {
+        let _ = link;
+        Ok(0)
+    }
+
+    /// Waits until every program that is running now has ended. A simulated kernel runs none behind our back.
+    ///
+    /// # Errors
+    /// None in practice.
+    fn wait_for_programs(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// What the kernel knows about a BTF object, without its data.
     ///
     /// # Errors
@@ -449,12 +468,15 @@ pub struct BtfInfo {
 
 /// The consumer's side of a ring of records.
 pub trait Records: Send {
-    /// Gives `each` up to `max` records in order, and returns how many. A record is borrowed until `each` returns,
+    /// Gives `each` up to `max` records in order, each with its position, and returns how many. A record is borrowed until `each` returns,
     /// and gone afterwards; discarded ones are skipped and not counted. `Break` ends the batch after that record.
     ///
     /// Space is handed back to the producer at the latest when this returns; what was published until then has been
     /// delivered if fewer than `max` came and nothing broke off, or a wake-up on [`fd`](Self::fd) follows.
-    fn consume(&mut self, max: usize, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> usize;
+    fn consume(&mut self, max: usize, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> usize;
+
+    /// Where the next record to consume begins: bytes since the ring was made, headers included.
+    fn position(&self) -> u64;
 
     /// Bytes that wait to be consumed, headers included.
     fn available(&self) -> u64;

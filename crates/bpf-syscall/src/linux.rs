@@ -441,6 +441,23 @@ impl Kernel for LinuxKernel {
         })
     }
 
+    fn link_missed(&self, link: &LinkFd) -> Result<u64> {
+        let info = raw::link_info(link.as_fd())
+            .map_err(|errno| SysError::new("bpf(BPF_OBJ_GET_INFO_BY_FD)", "link", errno))?;
+        Ok(info.missed())
+    }
+
+    fn wait_for_programs(&self) -> Result<()> {
+        /// Where the kernel cannot be asked: far longer than a grace period takes.
+        const LONG: std::time::Duration = std::time::Duration::from_millis(200);
+        // Programs run between rcu_read_lock and rcu_read_unlock; this is synchronize_rcu. Kernels with CPUs that are
+        // never interrupted (nohz_full) refuse it.
+        if raw::membarrier_global().is_err() {
+            std::thread::sleep(LONG);
+        }
+        Ok(())
+    }
+
     fn btf_info(&self, btf: &BtfFd) -> Result<BtfInfo> {
         let mut name = [0; 64];
         let info = raw::btf_info(btf.as_fd(), &mut name)

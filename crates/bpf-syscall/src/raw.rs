@@ -553,6 +553,31 @@ attr!(
     BtfInfoRaw, 32 { btf: u64, btf_size: u32, id: u32 = 12, name: u64, name_len: u32, kernel_btf: u32 = 28, }
 );
 
+attr!(
+    /// `struct bpf_link_info`, as far as it tells of probes. The words in between are other kinds' business; buffers
+    /// whose addresses they would be are not asked for.
+    LinkInfoRaw, 64 {
+        ty: u32, id: u32, prog_id: u32, pad: u32, perf_kind: u32 = 16, perf_pad: u32, words: u64 = 24,
+        multi_missed: u64 = 32, addr: u64, perf_missed: u64 = 48, cookie: u64,
+    }
+);
+
+impl LinkInfoRaw {
+    /// The count of missed calls of those kinds that have one.
+    pub(crate) fn missed(&self) -> u64 {
+        /// `BPF_LINK_TYPE_PERF_EVENT`, `BPF_LINK_TYPE_KPROBE_MULTI`.
+        const PERF_EVENT: u32 = 7;
+        const KPROBE_MULTI: u32 = 8;
+        /// `BPF_PERF_EVENT_KPROBE`, `BPF_PERF_EVENT_KRETPROBE`.
+        const KPROBES: std::ops::RangeInclusive<u32> = 3..=4;
+        match self.ty {
+            KPROBE_MULTI => self.multi_missed,
+            PERF_EVENT if KPROBES.contains(&self.perf_kind) => self.perf_missed,
+            _ => 0,
+        }
+    }
+}
+
 pub(crate) fn obj_pin<'a>(fd: BorrowedFd<'a>, path: &'a CStr) -> Call<'a, ObjAttr> {
     Call::new(Cmd::ObjPin, ObjAttr { pathname: addr_str(path), bpf_fd: fd_u32(&fd), file_flags: 0 })
 }
@@ -603,6 +628,18 @@ pub(crate) fn btf_info(btf: BorrowedFd<'_>, name: &mut [u8]) -> Result<BtfInfoRa
     let attr = InfoAttr {
         bpf_fd: fd_u32(&btf),
         info_len: size_of::<BtfInfoRaw>() as u32,
+        info: addr_mut(&mut info),
+    };
+    Call::new(Cmd::InfoByFd, attr).run()?;
+    Ok(info[0])
+}
+
+/// Reads what the kernel knows of a link.
+pub(crate) fn link_info(link: BorrowedFd<'_>) -> Result<LinkInfoRaw> {
+    let mut info = [LinkInfoRaw::default()];
+    let attr = InfoAttr {
+        bpf_fd: fd_u32(&link),
+        info_len: size_of::<LinkInfoRaw>() as u32,
         info: addr_mut(&mut info),
     };
     Call::new(Cmd::InfoByFd, attr).run()?;
@@ -673,6 +710,13 @@ pub(crate) fn perf_ioctl(event: &PerfFd, request: PerfIoctl, argument: i32) -> R
 }
 
 // ---- processes and mounts
+
+/// Waits for a grace period of RCU (`MEMBARRIER_CMD_GLOBAL`, since 4.3; `EINVAL` with nohz_full CPUs).
+pub(crate) fn membarrier_global() -> Result<()> {
+    const GLOBAL: u32 = 1;
+    // SAFETY: takes integers.
+    retry(|| unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) }).map(drop)
+}
 
 /// A descriptor that becomes readable when the process ends (since 5.3).
 pub(crate) fn pidfd_open(pid: u32) -> Result<OwnedFd> {

@@ -84,7 +84,7 @@ impl BpfRing {
 }
 
 impl Records for BpfRing {
-    fn consume(&mut self, max: usize, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> usize {
+    fn consume(&mut self, max: usize, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> usize {
         /// Space is handed back at least this often, as a share of the ring, so that a long batch does not starve
         /// the producers.
         const SHARE: u64 = 4;
@@ -103,7 +103,7 @@ impl Records for BpfRing {
                 let len = header & !DISCARDED;
                 if header & DISCARDED == 0 {
                     count += 1;
-                    stop = each(self.record(position, len as usize)).is_break();
+                    stop = each(position, self.record(position, len as usize)).is_break();
                 }
                 position += (u64::from(len) + HEADER).next_multiple_of(8);
                 if position - handed_back > self.size / SHARE {
@@ -120,6 +120,10 @@ impl Records for BpfRing {
             // visible to it before we look a last time whether there is more.
             fence(Ordering::SeqCst);
         }
+    }
+
+    fn position(&self) -> u64 {
+        self.consumer_position().load(Ordering::Relaxed)
     }
 
     fn available(&self) -> u64 {

@@ -140,7 +140,7 @@ fn rings_hand_records_over_in_order_and_fill_up() {
         assert_eq!(sent, [0, 0, 0]);
         assert_eq!((send(4, "ringbuf_submit"), send(5, "ringbuf_submit")), (0, 1), "full");
         let mut seen = Vec::new();
-        let n = records.consume(10, &mut |record| {
+        let n = records.consume(10, &mut |_, record| {
             seen.push((record.len(), record[992]));
             ControlFlow::Continue(())
         });
@@ -300,7 +300,7 @@ proptest! {
             && let Ok(loaded) = kernel.prog_load(&ProgLoad::new("any", ProgType::RawTracepoint, &slots))
         {
             let _ = kernel.prog_test_run(&loaded.prog, &TestRun { ctx: &[3; 96], ..TestRun::default() });
-            let _ = kernel.open_ring(&maps[2]).expect("a ring").consume(9, &mut |_| ControlFlow::Continue(()));
+            let _ = kernel.open_ring(&maps[2]).expect("a ring").consume(9, &mut |_, _| ControlFlow::Continue(()));
         }
     }
 }

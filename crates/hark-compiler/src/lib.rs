@@ -17,6 +17,7 @@ pub mod list_probes;
 mod lower;
 pub mod probes;
 mod prog_types;
+mod rounds;
 mod sema;
 mod target;
 mod tracefs;

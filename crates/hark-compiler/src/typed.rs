@@ -29,6 +29,8 @@ pub(crate) struct MapInfo {
     pub value: Type,
     /// Kind and size, if declared by `let`.
     pub declared: Option<(MapKind, u32)>,
+    /// Whether user space takes all entries of a moment: see [`crate::rounds`].
+    pub generations: bool,
 }
 
 /// Kinds of maps that a script may ask for.
@@ -349,6 +351,8 @@ pub enum CallData {
     Format(Arc<Format>),
     /// A map (`clear`, `zero`, `print(@m)`, `len`).
     Map(MapId),
+    /// A map that is printed, and what becomes of its entries: `print(@m); clear(@m);`.
+    Take(MapId, hark_object::Then),
     /// A map access (`delete`, `has_key`, `print(@m[k])`): the key is the first argument.
     MapKey(MapId),
     /// A map and the variable that takes a value of it (`find`): the key is the first argument.

@@ -1,7 +1,7 @@
 //! Objects as text, for people: stable, no addresses, one thing a line.
 
 use crate::config::{CONFIG_KEYS, Config};
-use crate::event::{EventDef, EventKind, Field, Severity, TextFormat};
+use crate::event::{EventDef, EventKind, Field, Severity, TextFormat, Then};
 use crate::map::{MapDef, MapRole};
 use crate::object::{Object, ProgramDef};
 use bpf_facts::{AttachType, map_type, prog_type};
@@ -51,6 +51,9 @@ fn describe_map(map: &MapDef) -> String {
                 let _ = write!(out, " key={key}");
             }
             let _ = write!(out, " value={}", user.value);
+            if user.generations {
+                out += " generations";
+            }
         }
         MapRole::Events => out += " events",
         MapRole::Scratch => {
@@ -58,6 +61,8 @@ fn describe_map(map: &MapDef) -> String {
         }
         MapRole::Losses => out += " losses",
         MapRole::Pending => out += " pending",
+        MapRole::Control => out += " control",
+        MapRole::Generations => out += " generations",
         MapRole::Zero => out += " zero",
         MapRole::RunInfo => out += " run-info",
         MapRole::Data(data) => {
@@ -102,12 +107,17 @@ fn describe_event(event: &EventDef) -> String {
         EventKind::Message(Severity::Warning, format) => format!("warnf {}", text_format(format)),
         EventKind::Message(Severity::Error, format) => format!("errorf {}", text_format(format)),
         EventKind::Print(value) => format!("print {}", field(value)),
-        EventKind::PrintMap { map, top, div } => {
+        EventKind::PrintMap { map, top, div, then } => {
             let mut out = format!("print map[{}]", map.0);
             for (name, value) in [("top", top), ("div", div)] {
                 if let Some(value) = value {
                     let _ = write!(out, " {name}={}", field(value));
                 }
+            }
+            match then {
+                Then::Keep => {}
+                Then::Clear => out += " then=clear",
+                Then::Zero => out += " then=zero",
             }
             out
         }
@@ -162,7 +172,7 @@ mod tests {
 
     #[test]
     fn an_object_reads_like_this() {
-        let user = UserMap { key: Some(Ty::Str { cap: 16 }), value: Ty::Agg(Agg::Count) };
+        let user = UserMap { key: Some(Ty::Str { cap: 16 }), value: Ty::Agg(Agg::Count), generations: false };
         let map = |name: &str, ty, max_entries, role| MapDef {
             name: name.into(),
             ty,

@@ -2,6 +2,10 @@
 //!
 //! A record is `u32` index into [`crate::Object::events`], `u32` zero, then the fields of that event at their
 //! offsets (counted from the start of the record).
+//!
+//! What tells user space to do something ([`EventKind::is_control`]) has a ring of its own, which no flood of data
+//! can fill. Such a record says in a `u64` at [`CONTROL_POSITION`] how far the ring of data had been written when it
+//! was made: that is its place among the data.
 
 use crate::format::Format;
 use crate::ty::Ty;
@@ -11,6 +15,10 @@ use std::sync::Arc;
 
 /// Bytes before the first field of a record.
 pub const EVENT_HEADER: u32 = 8;
+/// Where a control record holds the producer's position in the ring of data.
+pub const CONTROL_POSITION: u32 = 8;
+/// Bytes before the first field of a control record.
+pub const CONTROL_HEADER: u32 = 16;
 
 /// A value in a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +45,18 @@ pub enum Severity {
     Warning,
     /// `errorf`
     Error,
+}
+
+/// What becomes of the entries of a map that `print` has shown. A script that clears a map right after printing it
+/// means those entries, and none that came between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// They stay.
+    Keep,
+    /// They are removed: `print(@m); clear(@m);`.
+    Clear,
+    /// They are set to zero: `print(@m); zero(@m);`.
+    Zero,
 }
 
 /// One kind of record.
@@ -67,6 +87,8 @@ pub enum EventKind {
         top: Option<Field>,
         /// Values are divided by it.
         div: Option<Field>,
+        /// What becomes of what was printed.
+        then: Then,
     },
     /// `print(@m[k])`. If the map's value is an aggregation, `value` takes no part: the runtime reads the map.
     PrintMapValue {
@@ -114,4 +136,31 @@ pub enum EventKind {
         /// [`Ty::Buf`].
         data: Field,
     },
+}
+
+impl EventKind {
+    /// Whether it tells user space to do something with the run or a map, rather than carrying what was seen.
+    pub fn is_control(&self) -> bool {
+        match self {
+            EventKind::PrintMap { .. } | EventKind::Clear(_) | EventKind::Zero(_) | EventKind::Exit(_) => {
+                true
+            }
+            EventKind::Printf(_)
+            | EventKind::Message(..)
+            | EventKind::Print(_)
+            | EventKind::PrintMapValue { .. }
+            | EventKind::Time(_)
+            | EventKind::Join { .. }
+            | EventKind::Cat(_)
+            | EventKind::System(_)
+            | EventKind::RuntimeWarning(_)
+            | EventKind::HelperError { .. }
+            | EventKind::Packet { .. } => false,
+        }
+    }
+
+    /// Bytes before the first field of its records.
+    pub fn header(&self) -> u32 {
+        if self.is_control() { CONTROL_HEADER } else { EVENT_HEADER }
+    }
 }

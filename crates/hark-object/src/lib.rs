@@ -26,7 +26,9 @@ pub use config::{
     CONFIG_KEYS, Config, ConfigError, ConfigKey, ConfigType, MissingProbes, StackMode, config_key,
 };
 pub use dump::{dump_maps, dump_object};
-pub use event::{EVENT_HEADER, EventDef, EventKind, Field, Severity, TextFormat};
+pub use event::{
+    CONTROL_HEADER, CONTROL_POSITION, EVENT_HEADER, EventDef, EventKind, Field, Severity, TextFormat, Then,
+};
 pub use format::{Conv, ConvKind, Format, FormatError, Length, Piece};
 pub use json::{json_maps, json_object, json_string};
 pub use loss::Loss;

@@ -19,22 +19,37 @@ pub enum Loss {
     Truncated = 3,
     /// A program interrupted another one on the same CPU whose memory it would have needed.
     Nested = 4,
+    /// The kernel did not run a program: it was running on that CPU already, or another one was whose kind excludes it.
+    Skipped = 5,
+    /// A call or return went unseen: too many were under way, or another probe was running.
+    MissedCall = 6,
+    /// A request to print, clear or zero a map came again before it was done, and was done once for all.
+    Folded = 7,
 }
 
 impl Loss {
     /// Every cause, by its number.
-    pub const ALL: [Loss; 5] =
-        [Loss::RingFull, Loss::MapFull, Loss::FailedRead, Loss::Truncated, Loss::Nested];
+    pub const ALL: [Loss; 8] = [
+        Loss::RingFull,
+        Loss::MapFull,
+        Loss::FailedRead,
+        Loss::Truncated,
+        Loss::Nested,
+        Loss::Skipped,
+        Loss::MissedCall,
+        Loss::Folded,
+    ];
+    /// Causes that programs count, the first of [`ALL`](Self::ALL): the others the kernel or the runtime knows.
+    pub const COUNTED: u32 = 5;
 
     /// The row of this cause for a program.
     pub const fn row(self, program: u32) -> u32 {
-        program * Loss::ALL.len() as u32 + self as u32
+        program * Loss::COUNTED + self as u32
     }
 
     /// Program and cause of a row.
     pub fn of_row(row: u32) -> (u32, Loss) {
-        let n = Loss::ALL.len() as u32;
-        (row / n, Loss::ALL[(row % n) as usize])
+        (row / Loss::COUNTED, Loss::ALL[(row % Loss::COUNTED) as usize])
     }
 
     /// A short name, for JSON.
@@ -45,6 +60,9 @@ impl Loss {
             Loss::FailedRead => "failed_read",
             Loss::Truncated => "truncated",
             Loss::Nested => "nested",
+            Loss::Skipped => "skipped",
+            Loss::MissedCall => "missed_call",
+            Loss::Folded => "folded",
         }
     }
 
@@ -56,6 +74,11 @@ impl Loss {
             Loss::FailedRead => "reads of memory failed and counted as zero",
             Loss::Truncated => "texts were longer than max_strlen and were cut",
             Loss::Nested => "events lost: a program interrupted another one on the same CPU",
+            Loss::Skipped => "events lost: the kernel skipped the program, as one was running on that CPU",
+            Loss::MissedCall => "calls missed: too many were under way, or another probe was running",
+            Loss::Folded => {
+                "requests to print, clear or zero a map came faster than they could be done and were folded"
+            }
         }
     }
 }
@@ -68,7 +91,9 @@ mod tests {
     fn rows_and_causes_correspond() {
         for (number, loss) in Loss::ALL.into_iter().enumerate() {
             assert_eq!(loss as usize, number);
-            assert_eq!(Loss::of_row(loss.row(3)), (3, loss));
+            if number < Loss::COUNTED as usize {
+                assert_eq!(Loss::of_row(loss.row(3)), (3, loss));
+            }
         }
     }
 }

@@ -27,16 +27,21 @@ pub struct MapDef {
 pub enum MapRole {
     /// A map of the script.
     User(UserMap),
-    /// The ring buffer that carries events.
+    /// The ring buffer that carries what was seen.
     Events,
+    /// The ring buffer that carries what user space is to do: see [`crate::EventKind::is_control`].
+    Control,
     /// Per-CPU memory of programs.
     Scratch,
     /// `u64` counters of losses. See [`crate::Loss`].
     Losses,
-    /// Control events that found the ring buffer full: an array of one value, a `u64` for every event of the
-    /// object. Programs add 1 to the word of a `clear`, `zero` or `print(@m)` without fields; of `exit` they set it
-    /// to 1 + the code (as `u32`). The runtime looks after each batch of records and does what is new.
+    /// Control events that found even their own ring full: an array of one value, a `u64` for every event of the
+    /// object. Programs add 1 to the word of a `clear`, `zero` or `print(@m)`; of `exit` they set the low half to
+    /// 1 + the code and the high half to 1. The runtime looks after each batch of records and does what is new, each thing once.
     Pending,
+    /// An array of one value, a `u64` for every map of the object (counted by [`MapRole::User`], from the first): the
+    /// generation that programs are to write to. See [`UserMap::generations`].
+    Generations,
     /// An array of one `u64` that is always 0, but not to the verifier: a word combined with it is one that the
     /// verifier knows nothing of.
     Zero,
@@ -58,9 +63,21 @@ pub struct UserMap {
     pub key: Option<Ty>,
     /// Value.
     pub value: Ty,
+    /// Whether entries belong to generations, so that user space can take all that there is at one moment while
+    /// programs go on writing: it begins a new generation, waits until no program is left that knows only the old
+    /// one, and has what is older for itself.
+    ///
+    /// With a key, the generation is a `u64` behind the key, at [`UserMap::generation_offset`]. Without one there are
+    /// two values: entry 0 for even generations, entry 1 for odd ones.
+    pub generations: bool,
 }
 
 impl UserMap {
+    /// Where the generation lies in a key.
+    pub fn generation_offset(&self) -> u32 {
+        self.key.as_ref().map_or(0, |key| key.layout().size.next_multiple_of(8))
+    }
+
     /// Where the "has been assigned" word of a map without keys lies.
     pub fn presence_offset(&self) -> u32 {
         self.value.layout().size.next_multiple_of(8)

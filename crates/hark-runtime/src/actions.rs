@@ -2,7 +2,7 @@
 
 use crate::error::RunError;
 use crate::load::Maps;
-use crate::maps;
+use crate::maps::{self, Snapshot, Table};
 use crate::names::Names;
 use crate::output::{Output, TextKind};
 use crate::pcap::Captures;
@@ -10,9 +10,9 @@ use crate::render::Context;
 use crate::render::printf::{self, field_value};
 use crate::render::table::Selection;
 use crate::value::{Value, part, word};
-use bpf_syscall::{Kernel, clock};
+use bpf_syscall::{Kernel, UpdateMode, clock};
 use ebpf_asm::MapRef;
-use hark_object::{EventDef, EventKind, Field, MapDef, MapRole, Object, TextFormat, Ty, UserMap};
+use hark_object::{EventDef, EventKind, Field, MapDef, MapRole, Object, TextFormat, Then, Ty, UserMap};
 use std::fs::File;
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -28,6 +28,10 @@ pub(crate) struct Actions<'a> {
     pub(crate) output: Output<'a>,
     /// Exit status, once the script has called `exit`.
     pub(crate) exit: Option<i32>,
+    /// Requests that were made again before they were done.
+    pub(crate) folded: u64,
+    /// The generation of each map, by [`MapRef`].
+    generations: Vec<u64>,
     captures: Captures,
     scratch: Vec<u8>,
 }
@@ -45,6 +49,8 @@ impl<'a> Actions<'a> {
             names,
             output,
             exit: None,
+            folded: 0,
+            generations: vec![0; object.maps.len()],
             captures: Captures::default(),
             scratch: Vec::new(),
         }
@@ -89,26 +95,26 @@ impl<'a> Actions<'a> {
                 self.output.message(*severity, event.span, &message)?;
             }
             EventKind::Print(field) => self.output.value(&cx, &field_value(field, record)),
-            EventKind::PrintMap { map, top, div } => {
+            EventKind::PrintMap { map, top, div, then } => {
                 let number = |field: &Option<Field>| {
                     field.as_ref().and_then(|field| field_value(field, record).number()).map(|(n, _)| n)
                 };
                 let top = number(top).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
                 let div = number(div).and_then(|n| i64::try_from(n).ok()).unwrap_or(1);
-                self.print_map(maps, *map, Selection { top, div })?;
+                self.print_map(maps, *map, Selection { top, div }, *then)?;
             }
             EventKind::PrintMapValue { map, key, value } => {
-                let (def, user) = self.user_map(*map)?;
-                if let Ty::Agg(agg) = &user.value {
+                let table = self.table(maps, *map)?;
+                if let Ty::Agg(agg) = &table.map.value {
                     let key = part(record, key.offset, key.ty.layout().size);
-                    let merged = maps::read_entry(self.kernel, def, user, maps.get(*map)?, key)?;
+                    let merged = table.entry(key)?;
                     self.output.value(&cx, &Value::Agg(*agg, &merged));
                 } else {
                     self.output.value(&cx, &field_value(value, record));
                 }
             }
-            EventKind::Clear(map) => self.clear(maps, *map)?,
-            EventKind::Zero(map) => self.zero(maps, *map)?,
+            EventKind::Clear(map) => self.table(maps, *map)?.clear()?,
+            EventKind::Zero(map) => self.table(maps, *map)?.zero()?,
             EventKind::Exit(code) => {
                 let code = code.as_ref().and_then(|field| field_value(field, record).number());
                 self.exit.get_or_insert(code.map_or(0, |(n, _)| n as i32));
@@ -149,20 +155,28 @@ impl<'a> Actions<'a> {
         Ok(())
     }
 
-    /// Does an action of which only the event's number arrived, because the ring was full.
+    /// Does an action of which only word came, because the ring was full: once, however often it was asked for.
     ///
     /// # Errors
     /// As [`record`](Self::record).
-    pub(crate) fn pending(&mut self, maps: &Maps, event: &EventDef, word: u64) -> Result<(), RunError> {
+    pub(crate) fn pending(
+        &mut self,
+        maps: &Maps,
+        event: &EventDef,
+        before: u64,
+        after: u64,
+    ) -> Result<(), RunError> {
+        if let EventKind::Exit(_) = &event.kind {
+            self.exit.get_or_insert((after as u32).wrapping_sub(1) as i32);
+            return Ok(());
+        }
+        self.folded += after.wrapping_sub(before).saturating_sub(1);
         match &event.kind {
-            EventKind::Clear(map) => self.clear(maps, *map),
-            EventKind::Zero(map) => self.zero(maps, *map),
-            EventKind::PrintMap { map, .. } => self.print_map(maps, *map, Selection::ALL),
-            EventKind::Exit(_) => {
-                self.exit.get_or_insert(word.wrapping_sub(1) as i32);
-                Ok(())
-            }
-            EventKind::Printf(_)
+            EventKind::Clear(map) => self.table(maps, *map)?.clear(),
+            EventKind::Zero(map) => self.table(maps, *map)?.zero(),
+            EventKind::PrintMap { map, then, .. } => self.print_map(maps, *map, Selection::ALL, *then),
+            EventKind::Exit(_)
+            | EventKind::Printf(_)
             | EventKind::Message(..)
             | EventKind::Print(_)
             | EventKind::PrintMapValue { .. }
@@ -176,6 +190,15 @@ impl<'a> Actions<'a> {
         }
     }
 
+    fn table<'t>(&self, maps: &'t Maps, map: MapRef) -> Result<Table<'t>, RunError>
+    where
+        'a: 't,
+    {
+        let (def, user) = self.user_map(map)?;
+        let generation = self.generations.get(map.0 as usize).copied().unwrap_or(0);
+        Ok(Table { kernel: self.kernel, def, map: user, fd: maps.get(map)?, generation })
+    }
+
     fn user_map(&self, map: MapRef) -> Result<(&'a MapDef, &'a UserMap), RunError> {
         match self.object.maps.get(map.0 as usize) {
             Some(def) => match &def.role {
@@ -187,14 +210,40 @@ impl<'a> Actions<'a> {
     }
 
     /// `print(@m)`: a map without keys prints its zero value if it was never assigned, unless it is a chart.
-    fn print_map(&mut self, maps: &Maps, map: MapRef, selection: Selection) -> Result<(), RunError> {
-        let (def, user) = self.user_map(map)?;
-        let snapshot = maps::read(self.kernel, def, user, maps.get(map)?)?;
-        if snapshot.is_assigned() || !maps::is_chart(user) {
+    fn print_map(
+        &mut self,
+        maps: &Maps,
+        map: MapRef,
+        selection: Selection,
+        then: Then,
+    ) -> Result<(), RunError> {
+        let table = self.table(maps, map)?;
+        let snapshot = match then {
+            Then::Keep => table.read()?,
+            Then::Clear | Then::Zero => self.take(maps, map, then)?,
+        };
+        if snapshot.is_assigned() || !maps::is_chart(table.map) {
             let cx = self.context();
-            self.output.map(&cx, &snapshot.entries(def, user), selection);
+            self.output.map(&cx, &snapshot.entries(table.def, table.map), selection);
         }
         Ok(())
+    }
+
+    /// Everything in a map, which is ours then; programs go on with a new generation.
+    fn take(&mut self, maps: &Maps, map: MapRef, then: Then) -> Result<Snapshot, RunError> {
+        let table = self.table(maps, map)?;
+        let Some((def, fd)) = maps.of_role(self.object, &MapRole::Generations) else {
+            return Err(RunError::Object("there are no generations".to_string()));
+        };
+        let (kernel, generations) = (self.kernel, &mut self.generations);
+        table.take(then, &mut |generation| {
+            generations[map.0 as usize] = generation;
+            let words: Vec<u8> = generations.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let value = &words[..words.len().min(fd.shape().value_bytes())];
+            kernel
+                .map_update(fd, &[0; 4], value, UpdateMode::Any)
+                .map_err(|error| RunError::Map { name: def.name.clone(), error })
+        })
     }
 
     /// All maps of the script by name, those without anything in them left out.
@@ -210,25 +259,18 @@ impl<'a> Actions<'a> {
         order.sort_by_key(|i| &self.object.maps[*i].name);
         for i in order {
             let map = MapRef(i as u32);
-            let Ok((def, user)) = self.user_map(map) else { continue };
-            let snapshot = maps::read(self.kernel, def, user, maps.get(map)?)?;
+            if self.user_map(map).is_err() {
+                continue;
+            }
+            let table = self.table(maps, map)?;
+            let snapshot = table.read()?;
             if snapshot.is_assigned() {
                 let cx = self.context();
-                self.output.map(&cx, &snapshot.entries(def, user), Selection::ALL);
+                self.output.map(&cx, &snapshot.entries(table.def, table.map), Selection::ALL);
                 self.output.sink.after_event()?;
             }
         }
         Ok(())
-    }
-
-    fn clear(&mut self, maps: &Maps, map: MapRef) -> Result<(), RunError> {
-        let (def, user) = self.user_map(map)?;
-        maps::clear(self.kernel, def, user, maps.get(map)?)
-    }
-
-    fn zero(&mut self, maps: &Maps, map: MapRef) -> Result<(), RunError> {
-        let (def, user) = self.user_map(map)?;
-        maps::zero(self.kernel, def, user, maps.get(map)?)
     }
 
     fn cat(&mut self, path: &[u8]) -> Result<(), RunError> {

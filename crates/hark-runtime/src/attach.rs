@@ -111,9 +111,21 @@ pub(crate) fn load_group<'a>(
 /// Everything that is attached. Dropping it, as happens when a run fails, detaches it all at once.
 pub(crate) struct Attached {
     pub(crate) links: Vec<Link>,
+    /// The program of each link, as index of those that were attached.
+    owners: Vec<usize>,
 }
 
 impl Attached {
+    /// How many calls the kernel did not run programs for, by program.
+    pub(crate) fn missed(&self, kernel: &dyn Kernel, programs: &[LoadedProgram<'_>]) -> Vec<u64> {
+        let mut missed = vec![0; programs.len()];
+        for (link, owner) in self.links.iter().zip(&self.owners) {
+            // Kernels that do not count this say nothing.
+            missed[*owner] += link.fds().map(|fd| kernel.link_missed(fd).unwrap_or(0)).sum::<u64>();
+        }
+        missed
+    }
+
     /// Detaches everything; when this returns no program runs any more, unless the kernel takes them off one by one
     /// and is not through yet.
     pub(crate) fn detach(&mut self) -> Leftovers {
@@ -138,18 +150,23 @@ pub(crate) fn attach_programs(
     programs: &[LoadedProgram<'_>],
     output: &mut Output<'_>,
 ) -> Result<(Attached, usize), RunError> {
-    let attached: Vec<&LoadedProgram<'_>> = programs.iter().filter(|program| !program.on_request()).collect();
-    let firsts: Vec<&AttachPoint> = attached.iter().filter_map(|program| program.points.first()).collect();
-    let mut all = Attached { links: Vec::new() };
+    let attached: Vec<(usize, &LoadedProgram<'_>)> =
+        programs.iter().enumerate().filter(|(_, program)| !program.on_request()).collect();
+    let firsts: Vec<&AttachPoint> =
+        attached.iter().filter_map(|(_, program)| program.points.first()).collect();
+    let mut all = Attached { links: Vec::new(), owners: Vec::new() };
     let mut n =
         programs.iter().filter(|program| program.on_request()).map(|program| program.probes.len()).sum();
     for i in attach_order(&firsts) {
-        let program = attached[i];
+        let (owner, program) = attached[i];
         let handle = Program { fd: &program.fd, ty: program.def.ty, attach_type: program.def.attach_type };
         n += program.points.len();
         for result in attach_all(cx.kernel, handle, &program.points, cx.scope) {
             match result {
-                Ok(link) => all.links.push(link),
+                Ok(link) => {
+                    all.links.push(link);
+                    all.owners.push(owner);
+                }
                 Err(error) => {
                     n -= 1;
                     let probe = program.probes.iter().find(|probe| error_is_about(&error, probe));

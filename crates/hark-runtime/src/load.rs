@@ -1,13 +1,12 @@
 //! Maps and programs of an object in the kernel.
 
 use crate::error::RunError;
-use bpf_facts::MapType;
 use bpf_syscall::{
     AttachTarget, BtfFd, FuncInfo, IdKind, Kernel, LoadError, LogLevel, MapCreate, MapFd, PROG_SLEEPABLE,
     ProgBtf, ProgFd, ProgLoad, UpdateMode, clock, host,
 };
 use ebpf_asm::{MapRef, Slot, encode};
-use hark_object::{EventKind, MapDef, MapRole, Object, ProbeSpec, ProgramDef, RUN_INFO_SIZE, RunField};
+use hark_object::{MapDef, MapRole, Object, ProbeSpec, ProgramDef, RUN_INFO_SIZE, RunField};
 use std::os::fd::AsRawFd;
 
 /// Smallest ring for events, in bytes.
@@ -16,6 +15,9 @@ const MIN_RING: u64 = 256 << 10;
 const SMALL_RING: u64 = 1 << 20;
 /// Ring for scripts that send what they see, in bytes.
 const MAX_RING: u64 = 16 << 20;
+
+/// Ring for control events, in bytes: more than two thousand of them.
+const CONTROL_RING: u32 = 64 << 10;
 
 /// The maps of an object, in its order, and what was chosen for them.
 #[derive(Debug)]
@@ -40,9 +42,10 @@ impl Maps {
         let mut fds = Vec::with_capacity(object.maps.len());
         for def in &object.maps {
             let failed = |error| RunError::Map { name: def.name.clone(), error };
-            let max_entries = match def.ty {
-                MapType::Ringbuf if def.max_entries == 0 => ring,
-                _ => def.max_entries,
+            let max_entries = match (&def.role, def.max_entries) {
+                (MapRole::Events, 0) => ring,
+                (MapRole::Control, 0) => CONTROL_RING.max(host::page_size() as u32),
+                (_, n) => n,
             };
             let map = MapCreate {
                 flags: def.flags,
@@ -85,6 +88,8 @@ fn initial_value(def: &MapDef, facts: RunFacts, ring: u32) -> Option<Vec<u8>> {
         MapRole::RunInfo => Some(run_info(facts, ring, def.value_size)),
         MapRole::User(_)
         | MapRole::Events
+        | MapRole::Control
+        | MapRole::Generations
         | MapRole::Scratch
         | MapRole::Losses
         | MapRole::Pending
@@ -119,8 +124,10 @@ fn ring_bytes(object: &Object) -> u32 {
     let wanted = match object.config.perf_rb_pages {
         0 => {
             let rare = object.probes.iter().all(|probe| is_rare(&probe.spec));
-            let control = object.events.iter().all(|event| is_control(&event.kind));
-            if rare || control {
+            if object.events.iter().all(|event| event.kind.is_control()) {
+                // Nothing goes there; programs only ask how far it has come.
+                page
+            } else if rare {
                 SMALL_RING
             } else {
                 MAX_RING.min(available_memory().unwrap_or(u64::MAX) / 4).max(floor)
@@ -135,27 +142,6 @@ fn ring_bytes(object: &Object) -> u32 {
 /// Whether the probe fires as often as the script says, and no more.
 fn is_rare(spec: &ProbeSpec) -> bool {
     runs_on_request(spec) || matches!(spec, ProbeSpec::Interval { .. })
-}
-
-/// Whether an event tells user space to do something, rather than carrying what was seen.
-fn is_control(kind: &EventKind) -> bool {
-    match kind {
-        EventKind::PrintMap { .. }
-        | EventKind::Clear(_)
-        | EventKind::Zero(_)
-        | EventKind::Exit(_)
-        | EventKind::Time(_)
-        | EventKind::RuntimeWarning(_)
-        | EventKind::HelperError { .. } => true,
-        EventKind::Printf(_)
-        | EventKind::Message(..)
-        | EventKind::Print(_)
-        | EventKind::PrintMapValue { .. }
-        | EventKind::Join { .. }
-        | EventKind::Cat(_)
-        | EventKind::System(_)
-        | EventKind::Packet { .. } => false,
-    }
 }
 
 /// Whether hark itself runs the program, rather than something that happens in the system.

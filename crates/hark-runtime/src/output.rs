@@ -222,31 +222,54 @@ impl Output<'_> {
         json::flat_record(kind, &all, &mut self.sink.buffer);
     }
 
-    /// What got lost: `n` times `loss`, in `program` if that is known.
+    /// A line of the accuracy report: `n` times `loss`, in `program` if that is known.
     ///
     /// # Errors
     /// If the output cannot be written.
     pub fn lost(&mut self, loss: Loss, n: u64, program: Option<&str>) -> Result<(), RunError> {
-        let count = i128::from(n);
-        match (self.format, loss) {
-            (OutputFormat::Text, loss) => {
+        match self.format {
+            OutputFormat::Text => {
                 let place = program.map(|name| format!("{name}: ")).unwrap_or_default();
                 self.say(&format!("WARNING: {place}{n} {}\n", loss.explain()))?;
             }
-            (OutputFormat::Json, Loss::RingFull | Loss::Nested) => {
-                let fields = [("count", Scalar::Number(count)), ("data", Scalar::Object("events", count))];
-                json::flat_record("lost_events", &fields, &mut self.sink.buffer);
-            }
-            (OutputFormat::Json, Loss::MapFull | Loss::FailedRead | Loss::Truncated) => {
+            OutputFormat::Json => {
                 let fields = [
                     ("cause", Scalar::Text(loss.name().as_bytes())),
                     ("program", Scalar::Text(program.unwrap_or("").as_bytes())),
-                    ("count", Scalar::Number(count)),
+                    ("count", Scalar::Number(n.into())),
                 ];
                 json::flat_record("accuracy", &fields, &mut self.sink.buffer);
             }
         }
         Ok(())
+    }
+
+    /// Events that were lost since this was said last.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn lost_meanwhile(&mut self, n: u64) -> Result<(), RunError> {
+        match self.format {
+            OutputFormat::Text => self.say(&format!("Lost {n} events\n")),
+            OutputFormat::Json => {
+                let n = n.into();
+                let fields = [("count", Scalar::Number(n)), ("data", Scalar::Object("events", n))];
+                json::flat_record("lost_events", &fields, &mut self.sink.buffer);
+                Ok(())
+            }
+        }
+    }
+
+    /// Events that were lost in the whole run.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn total_lost(&mut self, n: u64) -> Result<(), RunError> {
+        match self.format {
+            OutputFormat::Text => self.say(&format!("WARNING: Total lost event count: {n}\n")),
+            // Each record says its own.
+            OutputFormat::Json => Ok(()),
+        }
     }
 
     /// Shows a diagnostic on standard error.

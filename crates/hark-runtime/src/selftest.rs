@@ -3,10 +3,11 @@
 use crate::actions::Actions;
 use crate::attach::{AttachContext, LoadedProgram, find_places, load_group};
 use crate::error::RunError;
+use crate::events::Events;
 use crate::load::{Maps, RunFacts};
 use crate::output::{Output, OutputFormat};
 use crate::render::json;
-use crate::session::{Ended, Events, Mode, Setup, run_programs};
+use crate::session::{Ended, Mode, Setup, run_programs};
 use crate::sink::{Buffering, Sink};
 use bpf_syscall::Kernel;
 use hark_object::ProbeSpec;

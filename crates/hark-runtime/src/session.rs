@@ -10,28 +10,21 @@
 use crate::actions::Actions;
 use crate::attach::{AttachContext, LoadedProgram, attach_programs, find_places, load_group};
 use crate::error::RunError;
+use crate::events::Events;
 use crate::load::{Maps, RunFacts};
 use crate::losses;
 use crate::names::Names;
 use crate::output::{Output, TextKind};
 use crate::selftest;
 use bpf_facts::{Feature, KernelProfile};
+use bpf_syscall::Kernel;
 use bpf_syscall::child::Child;
 use bpf_syscall::wait::{Poller, Process, Signal, Signals};
-use bpf_syscall::{Kernel, MapFd, Records};
-use hark_object::{Catalog, MapRole, Object, ProbeSpec};
+use hark_object::{Catalog, Object, ProbeSpec};
 use probe_attach::{Leftovers, Link, Scope, run_once};
 use std::io::{Read, Write};
-use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-/// Records handled before signals are looked at again.
-const BATCH: usize = 16_384;
-/// Wakings that follow each other more closely than this are put off by as much: the kernel wakes us for the first
-/// record after we have caught up, and a busy script would have us woken for every one.
-const GATHER: Duration = Duration::from_millis(2);
 
 /// What a run needs.
 pub struct Setup<'a> {
@@ -99,7 +92,7 @@ pub struct Ended {
 /// What the event loop can be woken by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wake {
-    /// Records in the ring.
+    /// Records in a ring.
     Records,
     /// A signal to this process.
     Signal,
@@ -171,12 +164,13 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     let mut this = Loop { kernel, programs: &programs, maps: &maps, signals, alive };
     this.run(&mut actions, &mut events, on_its_own)?;
 
+    let missed = attached.missed(kernel, &programs);
     let leftovers = attached.detach();
     run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::End))?;
-    events.drain(&mut actions, &maps)?;
+    events.drain_to_the_end(&mut actions, &maps)?;
     actions.print_final_maps(&maps)?;
     actions.output.sink.flush()?;
-    let lost = losses::report(kernel, object, &maps, &programs, &mut actions.output)?;
+    let lost = losses::report(&programs, &missed, &maps, &mut actions)?;
     actions.finish()?;
     Ok(Ended { code: actions.exit.unwrap_or(0), lost, leftovers })
 }
@@ -279,7 +273,7 @@ impl Loop<'_> {
         }
         let poller = Poller::new()?;
         poller.add(self.signals.as_fd(), Wake::Signal as u64)?;
-        if let Some(fd) = events.ring.as_ref().and_then(|ring| ring.fd()) {
+        for fd in events.fds() {
             poller.add(fd, Wake::Records as u64)?;
         }
         if let Some(child) = &self.alive.child {
@@ -344,85 +338,5 @@ impl Loop<'_> {
             run_programs(self.kernel, self.programs, &same)?;
         }
         Ok(false)
-    }
-}
-
-/// The ring of records, and control events that found it full.
-pub(crate) struct Events<'a> {
-    kernel: &'a dyn Kernel,
-    ring: Option<Box<dyn Records>>,
-    pending: Option<(&'a MapFd, Vec<u8>)>,
-    handled: Instant,
-}
-
-impl<'a> Events<'a> {
-    pub(crate) fn open(
-        kernel: &'a dyn Kernel,
-        object: &'a Object,
-        maps: &'a Maps,
-    ) -> Result<Events<'a>, RunError> {
-        let ring = match maps.of_role(object, &MapRole::Events) {
-            Some((_, fd)) => Some(kernel.open_ring(fd)?),
-            None => None,
-        };
-        let pending =
-            maps.of_role(object, &MapRole::Pending).map(|(_, fd)| (fd, vec![0; fd.shape().value_bytes()]));
-        Ok(Events { kernel, ring, pending, handled: Instant::now() })
-    }
-
-    /// Lets records gather if they come thick and fast and there is much room yet. The first after a pause is never
-    /// kept waiting.
-    fn gather(&self) {
-        let Some(ring) = &self.ring else { return };
-        if self.handled.elapsed() < GATHER && ring.available() < ring.capacity() / 8 {
-            std::thread::sleep(GATHER);
-        }
-    }
-
-    /// Handles records that are there, up to a batch; returns whether there may be more.
-    fn batch(&mut self, actions: &mut Actions<'_>, maps: &Maps) -> Result<bool, RunError> {
-        let mut failed = None;
-        let mut n = 0;
-        if let Some(ring) = &mut self.ring {
-            n = ring.consume(BATCH, &mut |record| match actions.record(maps, record) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            });
-        }
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        self.do_pending(actions, maps)?;
-        actions.output.sink.settle()?;
-        self.handled = Instant::now();
-        Ok(n == BATCH)
-    }
-
-    /// Handles all records that are there.
-    pub(crate) fn drain(&mut self, actions: &mut Actions<'_>, maps: &Maps) -> Result<(), RunError> {
-        while self.batch(actions, maps)? {}
-        Ok(())
-    }
-
-    /// Does what programs asked for while the ring was full: each request once, however often it was made.
-    fn do_pending(&mut self, actions: &mut Actions<'_>, maps: &Maps) -> Result<(), RunError> {
-        let Some((fd, seen)) = &mut self.pending else { return Ok(()) };
-        let mut now = vec![0; seen.len()];
-        self.kernel.map_lookup(fd, &[0; 4], &mut now)?;
-        if now == *seen {
-            return Ok(());
-        }
-        let object = actions.object;
-        for (i, event) in object.events.iter().enumerate() {
-            let (before, after) = (crate::value::word(seen, i * 8), crate::value::word(&now, i * 8));
-            if before != after {
-                actions.pending(maps, event, after)?;
-            }
-        }
-        *seen = now;
-        Ok(())
     }
 }

@@ -266,6 +266,13 @@ pub(crate) fn word(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(buffer)
 }
 
+/// Puts a number there, if there are 8 bytes.
+pub(crate) fn set_word(bytes: &mut [u8], at: usize, word: u64) {
+    if let Some(place) = bytes.get_mut(at..at + 8) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+}
+
 fn integer(bytes: &[u8], n: u8, signed: bool) -> i128 {
     let unused = 64 - 8 * u32::from(n.clamp(1, 8));
     let bits = word(bytes, 0) << unused;

@@ -63,7 +63,7 @@ impl Script {
     }
 
     fn map(&mut self, name: &str, ty: MapType, key: Option<Ty>, value: Ty) {
-        let user = UserMap { key, value };
+        let user = UserMap { key, value, generations: false };
         let key_size = user.key.as_ref().map_or(4, |key| key.layout().size);
         let value_size = match &user.key {
             Some(_) => user.value.layout().size,
@@ -209,11 +209,11 @@ fn actions_happen_in_the_order_in_which_they_were_asked_for() {
     script.map("@", MapType::Hash, Some(Ty::I64), Ty::I64);
     let map = MapRef(1);
     script.printf("a\n", &[], 8);
-    script.event(EventKind::PrintMap { map, top: None, div: None }, 8);
+    script.event(EventKind::PrintMap { map, top: None, div: None, then: hark_object::Then::Keep }, 8);
     script.event(EventKind::Zero(map), 8);
-    script.event(EventKind::PrintMap { map, top: None, div: None }, 8);
+    script.event(EventKind::PrintMap { map, top: None, div: None, then: hark_object::Then::Keep }, 8);
     script.event(EventKind::Clear(map), 8);
-    script.event(EventKind::PrintMap { map, top: None, div: None }, 8);
+    script.event(EventKind::PrintMap { map, top: None, div: None, then: hark_object::Then::Keep }, 8);
     script.event(EventKind::Exit(Some(Field { offset: 8, ty: Ty::I64 })), 16);
     let body = [
         put(1, 3, 4),
@@ -256,7 +256,7 @@ fn json_has_one_object_a_line() {
 fn what_gets_lost_is_reported() {
     let Some(kernel) = kernel() else { return };
     let mut script = Script::new();
-    script.raw_map("losses", MapType::PercpuArray, (4, 8, Loss::ALL.len() as u32), MapRole::Losses);
+    script.raw_map("losses", MapType::PercpuArray, (4, 8, Loss::COUNTED), MapRole::Losses);
     let row = Loss::MapFull.row(0);
     let count = format!(
         "*(u32 *)(r10 - 4) = {row}\nr1 = map[1] ll\nr2 = r10\nr2 += -4\ncall map_lookup_elem\n\

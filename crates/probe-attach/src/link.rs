@@ -68,6 +68,11 @@ impl Link {
         self.links.is_empty() && self.events.is_empty()
     }
 
+    /// The descriptors of its links.
+    pub fn fds(&self) -> impl Iterator<Item = &LinkFd> {
+        self.links.iter().map(|link| &link.fd)
+    }
+
     /// The link, where the attachment is just one: what can be pinned or iterated.
     pub fn fd(&self) -> Option<&LinkFd> {
         match (&self.links[..], &self.events[..]) {

@@ -67,7 +67,7 @@ fn records_come_out_as_they_went_in_round_after_round() {
         }
         assert_eq!(records.available(), 240);
         let mut seen = Vec::new();
-        let n = records.consume(usize::MAX, &mut |record| {
+        let n = records.consume(usize::MAX, &mut |_, record| {
             seen.push(pair(record));
             ControlFlow::Continue(())
         });
@@ -84,10 +84,10 @@ fn batches_end_where_they_are_told_to() {
     let prog = load(&kernel, ProgType::RawTracepoint, OUTPUT, &[&map]);
     let mut records = kernel.open_ring(&map).expect("opened");
     (0..5).for_each(|i| assert_eq!(run(&kernel, &prog, i, 0), 0));
-    assert_eq!(records.consume(2, &mut |_| ControlFlow::Continue(())), 2);
-    assert_eq!(records.consume(usize::MAX, &mut |_| ControlFlow::Break(())), 1);
+    assert_eq!(records.consume(2, &mut |_, _| ControlFlow::Continue(())), 2);
+    assert_eq!(records.consume(usize::MAX, &mut |_, _| ControlFlow::Break(())), 1);
     let mut rest = Vec::new();
-    records.consume(usize::MAX, &mut |record| {
+    records.consume(usize::MAX, &mut |_, record| {
         rest.push(pair(record).0);
         ControlFlow::Continue(())
     });
@@ -103,7 +103,7 @@ fn a_full_ring_refuses_and_recovers() {
     // Each takes 24 bytes; the kernel keeps the ring from becoming entirely full.
     let fit = (0..200).take_while(|&i| run(&kernel, &prog, i, 0) == 0).count();
     assert_eq!(fit, 170);
-    assert_eq!(records.consume(usize::MAX, &mut |_| ControlFlow::Continue(())), fit);
+    assert_eq!(records.consume(usize::MAX, &mut |_, _| ControlFlow::Continue(())), fit);
     assert_eq!(run(&kernel, &prog, 0, 0), 0);
 }
 
@@ -118,7 +118,7 @@ fn discarded_records_are_passed_over() {
     run(&kernel, &output, 8, 9);
     run(&kernel, &discard, 0, 0);
     let mut seen = Vec::new();
-    let n = records.consume(usize::MAX, &mut |record| {
+    let n = records.consume(usize::MAX, &mut |_, record| {
         seen.push(pair(record));
         ControlFlow::Continue(())
     });
@@ -145,7 +145,7 @@ fn a_record_wakes_the_poller() {
         poller.wait(Some(Duration::from_secs(10)), &mut ready).expect("waited");
     });
     assert_eq!(ready, [3]);
-    assert_eq!(records.consume(usize::MAX, &mut |_| ControlFlow::Continue(())), 1);
+    assert_eq!(records.consume(usize::MAX, &mut |_, _| ControlFlow::Continue(())), 1);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn nothing_is_lost_while_the_consumer_keeps_up() {
         });
         let mut ready = Vec::new();
         while next < N {
-            records.consume(usize::MAX, &mut |record| {
+            records.consume(usize::MAX, &mut |_, record| {
                 assert_eq!(pair(record), (next, !next));
                 next += 1;
                 ControlFlow::Continue(())

@@ -88,8 +88,9 @@ pub(crate) struct SimRecords {
 }
 
 impl Records for SimRecords {
-    fn consume(&mut self, max: usize, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> usize {
+    fn consume(&mut self, max: usize, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> usize {
         let mut record = Vec::new();
+        let mut position;
         for count in 0..max {
             // The lock is released before the record is handled: whoever does so uses the kernel.
             {
@@ -97,14 +98,19 @@ impl Records for SimRecords {
                 let state = &mut *state;
                 let Some(ring) = &mut state.world.maps[self.map].ring else { return count };
                 let Some((offset, len)) = ring.next() else { return count };
+                position = ring.consumed - (len as u64 + HEADER).next_multiple_of(8);
                 record.clear();
                 record.extend_from_slice(&state.memory.bytes(ring.region)[offset..offset + len]);
             }
-            if each(&record).is_break() {
+            if each(position, &record).is_break() {
                 return count + 1;
             }
         }
         max
+    }
+
+    fn position(&self) -> u64 {
+        self.kernel.lock().world.maps[self.map].ring.as_ref().map_or(0, |ring| ring.consumed)
     }
 
     fn available(&self) -> u64 {

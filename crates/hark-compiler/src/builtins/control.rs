@@ -53,7 +53,7 @@ impl Builtin for Exit {
     fn lower(&self, cx: &mut Lower<'_>, call: &Call, _: &Type, _: Option<Mem>) -> Val {
         let span = cx.here();
         let args: Vec<&Expr> = call.args.iter().collect();
-        cx.send(span, &args, |mut fields| EventKind::Exit(fields.pop()));
+        cx.command(span, &args, |mut fields| EventKind::Exit(fields.pop()));
         let zero = cx.b.iconst(0);
         cx.leave(zero);
         Val::None

@@ -100,7 +100,7 @@ impl Builtin for HasKey {
     }
     fn lower(&self, cx: &mut Lower<'_>, call: &Call, _: &Type, _: Option<Mem>) -> Val {
         let CallData::MapKey(map) = call.data else { return Val::None };
-        let key = cx.key(call.args.first());
+        let key = cx.key(map, call.args.first());
         let found = cx.lookup(map, key);
         let var = cx.b.declare_var(IrType::I64);
         let (hit, miss, next) = (cx.b.create_block(), cx.b.create_block(), cx.b.create_block());
@@ -157,7 +157,7 @@ impl Builtin for Find {
     }
     fn lower(&self, cx: &mut Lower<'_>, call: &Call, _: &Type, _: Option<Mem>) -> Val {
         let CallData::Find(map, var) = call.data else { return Val::None };
-        let key = cx.key(call.args.first());
+        let key = cx.key(map, call.args.first());
         let found = cx.lookup(map, key);
         let result = cx.b.declare_var(IrType::I64);
         let (hit, miss, next) = (cx.b.create_block(), cx.b.create_block(), cx.b.create_block());

@@ -6,12 +6,12 @@ use super::{
 };
 use crate::lower::{Lower, Mem, Val};
 use crate::sema::Checker;
-use crate::typed::{Call, CallData, Expr, ExprKind};
+use crate::typed::{Call, CallData, Expr, ExprKind, MapId};
 use crate::types::{Space, Type};
 use ebpf_asm::Size;
 use ebpf_codegen::ir::{BinOp, Cond, Type as IrType};
-use hark_diag::{Code, Diagnostic};
-use hark_object::{EventKind, Field, Format, Severity, TextFormat, Ty};
+use hark_diag::{Code, Diagnostic, Span};
+use hark_object::{EventKind, Field, Format, Severity, TextFormat, Then, Ty};
 use hark_syntax::ast;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -171,13 +171,8 @@ impl Builtin for Print {
         let span = cx.here();
         let args: Vec<&Expr> = call.args.iter().collect();
         match call.data {
-            CallData::Map(map) => {
-                let map = cx.map_ref(map);
-                cx.send(span, &args, |fields| {
-                    let mut fields = fields.into_iter();
-                    EventKind::PrintMap { map, top: fields.next(), div: fields.next() }
-                });
-            }
+            CallData::Map(map) => print_map(cx, span, &args, map, Then::Keep),
+            CallData::Take(map, then) => print_map(cx, span, &args, map, then),
             CallData::MapKey(map) => {
                 let value = cx.script.maps[map.0 as usize].value.ty(cx.types);
                 let map = cx.map_ref(map);
@@ -193,6 +188,14 @@ impl Builtin for Print {
         }
         Val::None
     }
+}
+
+fn print_map(cx: &mut Lower<'_>, span: Span, args: &[&Expr], map: MapId, then: Then) {
+    let map = cx.map_ref(map);
+    cx.command(span, args, |fields| {
+        let mut fields = fields.into_iter();
+        EventKind::PrintMap { map, top: fields.next(), div: fields.next(), then }
+    });
 }
 
 /// `join(ptrs[, separator])`

@@ -23,7 +23,7 @@ impl Lower<'_> {
         let word = value.map(|v| self.scalar(v));
         let times = extra.first().map(|v| self.scalar(v));
         let scalar_map = key.is_none();
-        let key = self.key(key);
+        let key = self.key(map, key);
         let found = self.lookup(map, key);
         let (hit, miss, next) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         self.b.branch_nonzero(found, hit, if scalar_map { next } else { miss });
@@ -299,7 +299,7 @@ impl Lower<'_> {
 
     /// The number that an aggregation stands for at this moment, over all CPUs.
     pub(super) fn read_aggregate(&mut self, map: MapId, key: Option<&Expr>, agg: Agg, span: Span) -> Value {
-        let key = self.key(key);
+        let key = self.key(map, key);
         let key = self.address(key);
         self.read_aggregate_at(map, key, agg, span)
     }

@@ -56,6 +56,7 @@ struct Outside {
     b: Builder,
     storage: Vec<Storage>,
     loops: Vec<(ebpf_codegen::ir::Block, ebpf_codegen::ir::Block)>,
+    generations: Vec<Option<Value>>,
     ctx: Value,
     capture: Option<Value>,
 }
@@ -175,8 +176,10 @@ impl Lower<'_> {
         b.set_loc(self.b.loc());
         let outer = std::mem::replace(&mut self.b, b);
         let storage = self.fresh_storage();
+        let generations = self.read_generations();
         Outside {
             b: outer,
+            generations: std::mem::replace(&mut self.generations, generations),
             storage: std::mem::replace(&mut self.storage, storage),
             loops: std::mem::take(&mut self.loops),
             ctx: self.ctx,
@@ -188,6 +191,7 @@ impl Lower<'_> {
     fn exit(&mut self, outside: Outside) -> Builder {
         self.storage = outside.storage;
         self.loops = outside.loops;
+        self.generations = outside.generations;
         self.ctx = outside.ctx;
         self.capture = outside.capture;
         std::mem::replace(&mut self.b, outside.b)
@@ -245,6 +249,11 @@ impl Lower<'_> {
         let offsets = kv.ty(self.types).member_offsets();
         let used = uses.counts.get(&var).is_some_and(|n| *n > 1);
         let fill = |cx: &mut Self, _: &[Value]| {
+            if let Some(current) = cx.is_current(map) {
+                let (mine, other) = (cx.b.create_block(), cx.loops[0].0);
+                cx.b.branch_nonzero(current, mine, other);
+                cx.b.seal_and_switch(mine);
+            }
             if used && let Storage::Memory(slot) = cx.storage(var) {
                 let (key, value) = (cx.b.param(1), cx.b.param(2));
                 let at = Mem::at(cx.b.slot_addr(slot));

@@ -9,7 +9,7 @@ use crate::types::Type;
 use bpf_facts::{HelperId, MapType};
 use ebpf_asm::{AtomicOp, MapRef, Size};
 use ebpf_codegen::ir::{BinOp, Builder, Cond, InstData, Type as IrType, Value};
-use hark_object::{Loss, MapRole, Ty};
+use hark_object::{Loss, MapRole, Ty, UserMap};
 
 /// `BPF_ANY`: create or replace.
 pub(crate) const ANY: i64 = 0;
@@ -43,7 +43,53 @@ impl Lower<'_> {
         matches!(self.shared.maps[map.0 as usize].ty, PercpuArray | PercpuHash | LruPercpuHash)
     }
 
-    /// The value of a map without keys, at its constant address.
+    fn user_map(&self, map: MapId) -> Option<&UserMap> {
+        match &self.shared.maps[map.0 as usize].role {
+            MapRole::User(user) => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Reads the generations of the maps that keep them, at the beginning of a function: all of it is to be of one.
+    pub(super) fn read_generations(&mut self) -> Vec<Option<Value>> {
+        let n = self.script.maps.len();
+        (0..n)
+            .map(|i| {
+                self.script.maps[i].generations.then(|| {
+                    let map = self.shared.generations();
+                    let at = self.b.value(InstData::MapValueAddr(map, i as u32 * 8));
+                    self.b.load(Size::Dw, at, 0)
+                })
+            })
+            .collect()
+    }
+
+    fn generation(&self, map: MapId) -> Option<Value> {
+        self.generations.get(map.0 as usize).copied().flatten()
+    }
+
+    /// Within a function that is called for each entry of a map: whether its key (parameter 1) belongs to what the
+    /// script sees. `None` if all do.
+    pub(super) fn is_current(&mut self, map: MapId) -> Option<Value> {
+        let now = self.generation(map)?;
+        let offset = self.user_map(map)?.generation_offset();
+        let key = self.b.param(1);
+        let of_key = self.b.load(Size::Dw, key, offset as i32);
+        Some(self.b.icmp(Cond::Eq, of_key, now))
+    }
+
+    /// Whether it is one value at a constant address: no keys, no CPUs, no generations.
+    fn is_direct(&self, map: MapId) -> bool {
+        let has_key = self.user_map(map).is_none_or(|user| user.key.is_some());
+        !has_key && !self.is_per_cpu(map) && self.generation(map).is_none()
+    }
+
+    /// Whether a word behind its value says that it has been assigned.
+    fn has_presence(&self, map: MapId) -> bool {
+        self.user_map(map).is_some_and(|user| user.key.is_none())
+    }
+
+    /// The value of a map that [is direct](Self::is_direct).
     fn scalar_map(&mut self, map: MapId) -> Mem {
         let map = self.map_ref(map);
         Mem::at(self.b.value(InstData::MapValueAddr(map, 0)))
@@ -56,19 +102,35 @@ impl Lower<'_> {
         self.b.store(Size::Dw, one, value.ptr, value.off + offset);
     }
 
-    /// The key in memory, as helpers take it. Without a key: index 0.
-    pub(crate) fn key(&mut self, key: Option<&Expr>) -> Mem {
-        match key {
-            None => {
+    /// The key in memory, as helpers take it. Without a key: the index of the value.
+    pub(crate) fn key(&mut self, map: MapId, key: Option<&Expr>) -> Mem {
+        let generation = self.generation(map);
+        match (key, generation) {
+            (None, generation) => {
                 let mem = self.new_bytes(4);
-                let zero = self.b.iconst(0);
-                self.b.store(Size::W, zero, mem.ptr, mem.off);
+                let index = match generation {
+                    None => self.b.iconst(0),
+                    Some(generation) => self.b.binary_imm(BinOp::And, generation, 1),
+                };
+                self.b.store(Size::W, index, mem.ptr, mem.off);
                 mem
             }
-            Some(key) => {
+            (Some(key), None) => {
                 let ty = key.ty.ty(self.types);
                 let mem = self.new_mem(&ty);
                 self.into(key, mem);
+                mem
+            }
+            (Some(key), Some(generation)) => {
+                let size = key.ty.ty(self.types).layout().size;
+                let at = size.next_multiple_of(8);
+                let mem = self.new_bytes(at + 8);
+                if size < at {
+                    self.zero(mem.plus(size / 8 * 8), 8);
+                }
+                self.into(key, mem);
+                // After the key: reading text may write one byte behind it.
+                self.store_word(generation, mem.plus(at));
                 mem
             }
         }
@@ -91,7 +153,7 @@ impl Lower<'_> {
 
     /// `@m[k]`: the value, or zero.
     pub(super) fn map_get(&mut self, map: MapId, key: Option<&Expr>, ty: &Type, dst: Option<Mem>) -> Val {
-        if key.is_none() && !self.is_per_cpu(map) {
+        if self.is_direct(map) {
             let value = self.scalar_map(map);
             if ty.is_scalar() {
                 return Val::Scalar(self.load(value, ty));
@@ -104,7 +166,7 @@ impl Lower<'_> {
         }
         // Before the branch: both sides write it.
         let dst = if ty.is_scalar() { None } else { Some(self.dst(dst, ty)) };
-        let key = self.key(key);
+        let key = self.key(map, key);
         let found = self.lookup(map, key);
         let (hit, miss, next) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         self.b.branch_nonzero(found, hit, miss);
@@ -134,7 +196,7 @@ impl Lower<'_> {
 
     /// `@m[k] = e`
     pub(super) fn map_set(&mut self, map: MapId, key: Option<&Expr>, value: &Expr) {
-        if key.is_none() && !self.is_per_cpu(map) {
+        if self.is_direct(map) {
             if value.ty.is_scalar() {
                 let word = self.scalar(value);
                 let at = self.scalar_map(map);
@@ -151,7 +213,7 @@ impl Lower<'_> {
             return;
         }
         let src = self.value_for_update(map, value);
-        let key = self.key(key);
+        let key = self.key(map, key);
         let result = self.update(map, key, src, ANY);
         self.count_if_failed(result, Loss::MapFull);
     }
@@ -167,6 +229,9 @@ impl Lower<'_> {
             self.zero(mem.plus(from), room - from);
         }
         self.into(value, mem);
+        if self.has_presence(map) {
+            self.mark_present(map, mem);
+        }
         mem
     }
 
@@ -182,7 +247,7 @@ impl Lower<'_> {
         let adjusted = |cx: &mut Self, before: Value| {
             if postfix { before } else { cx.b.binary_imm(BinOp::Add, before, step) }
         };
-        if key.is_none() && !self.is_per_cpu(map) {
+        if self.is_direct(map) {
             let at = self.scalar_map(map);
             let before = self.add_at(at, step, used);
             self.mark_present(map, at);
@@ -191,14 +256,18 @@ impl Lower<'_> {
                 None => Val::None,
             };
         }
-        let key = self.key(key);
+        let key = self.key(map, key);
         let found = self.lookup(map, key);
         let (hit, miss, next) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         let var = self.b.declare_var(IrType::I64);
         self.b.branch_nonzero(found, hit, miss);
 
         self.b.seal_and_switch(miss);
-        let first = self.new_bytes(8);
+        let room = self.shared.maps[map.0 as usize].value_size;
+        let first = self.new_bytes(room);
+        if room > 8 {
+            self.zero(first, room);
+        }
         let value = self.b.iconst(step);
         self.store_word(value, first);
         let result = self.update(map, key, first, NOEXIST);
@@ -224,6 +293,9 @@ impl Lower<'_> {
         self.b.seal_and_switch(hit);
         let before = self.add_at(Mem::at(found), step, used);
         self.define_if_used(var, before);
+        if self.has_presence(map) {
+            self.mark_present(map, Mem::at(found));
+        }
         self.b.jump(next, &[]);
 
         self.b.seal_and_switch(next);
@@ -261,16 +333,20 @@ impl Lower<'_> {
     pub(crate) fn map_delete(&mut self, map: MapId, key: Option<&Expr>) -> Value {
         let Some(key) = key else {
             // A map without keys goes back to "never assigned".
-            let at = if self.is_per_cpu(map) { None } else { Some(self.scalar_map(map)) };
-            if let Some(at) = at {
-                let size = self.shared.maps[map.0 as usize].value_size;
+            let size = self.shared.maps[map.0 as usize].value_size;
+            if self.is_direct(map) {
+                let at = self.scalar_map(map);
                 self.zero(at, size);
-            } else {
+            } else if self.is_per_cpu(map) {
                 self.async_map(hark_object::EventKind::Clear(self.shared.map_ref(map)));
+            } else {
+                let (key, value) = (self.key(map, None), self.new_bytes(size));
+                self.zero(value, size);
+                self.update(map, key, value, ANY);
             }
             return self.b.iconst(0);
         };
-        let key = self.key(Some(key));
+        let key = self.key(map, Some(key));
         let map = self.map_ref(map);
         let (map, key) = (self.b.map(map), self.address(key));
         self.b.call(HelperId::MAP_DELETE_ELEM, &[map, key])
@@ -282,14 +358,39 @@ impl Lower<'_> {
         if !self.require(bpf_facts::Feature::ForEachMapElem, span) {
             return self.b.iconst(0);
         }
+        let current = self.generation(map);
         let mut callback = Builder::new("count", &[IrType::Ptr, IrType::Ptr, IrType::Ptr, IrType::Ptr]);
+        if current.is_some() {
+            count_current(&mut callback, self.user_map(map).map_or(0, UserMap::generation_offset));
+        }
         let go_on = callback.iconst(0);
         callback.ret(go_on);
         let function = self.add_function(callback.finish());
         let map = self.map_ref(map);
         let map = self.b.map(map);
         let function = self.b.value(InstData::FuncAddr(function));
-        let (none, flags) = (self.b.iconst(0), self.b.iconst(0));
-        self.b.call(HelperId::FOR_EACH_MAP_ELEM, &[map, function, none, flags])
+        let flags = self.b.iconst(0);
+        let Some(generation) = current else {
+            let none = self.b.iconst(0);
+            return self.b.call(HelperId::FOR_EACH_MAP_ELEM, &[map, function, none, flags]);
+        };
+        let slot = self.b.slot(16);
+        let capture = self.b.slot_addr(slot);
+        let zero = self.b.iconst(0);
+        self.b.store(Size::Dw, generation, capture, 0);
+        self.b.store(Size::Dw, zero, capture, 8);
+        self.b.call(HelperId::FOR_EACH_MAP_ELEM, &[map, function, capture, flags]);
+        self.b.load(Size::Dw, capture, 8)
     }
+}
+
+/// The body of a callback whose capture holds a generation and the number of entries of it.
+fn count_current(callback: &mut Builder, offset: u32) {
+    let (key, capture) = (callback.param(1), callback.param(3));
+    let have = callback.load(Size::Dw, key, offset as i32);
+    let want = callback.load(Size::Dw, capture, 0);
+    let same = callback.icmp(Cond::Eq, have, want);
+    let n = callback.load(Size::Dw, capture, 8);
+    let n = callback.binary(BinOp::Add, n, same);
+    callback.store(Size::Dw, n, capture, 8);
 }

@@ -19,6 +19,7 @@ mod uses;
 pub(crate) use access::Place;
 pub(crate) use mem::{Mem, Val};
 pub(crate) use shared::Shared;
+pub(crate) use uses::Uses;
 
 use crate::ctypes::CTypes;
 use crate::target::{Options, Target};
@@ -45,7 +46,7 @@ pub(crate) struct Lowered {
 pub(crate) fn lower(script: &TypedScript, types: &CTypes, target: &Target, options: &Options) -> Lowered {
     let mut shared = Shared::new(script, types);
     let mut diags = Vec::new();
-    let modules = script
+    let modules: Vec<Module> = script
         .units
         .iter()
         .enumerate()
@@ -57,6 +58,7 @@ pub(crate) fn lower(script: &TypedScript, types: &CTypes, target: &Target, optio
             module
         })
         .collect();
+    shared.settle();
     Lowered { modules, shared, diags }
 }
 
@@ -88,9 +90,11 @@ pub struct Lower<'a> {
     /// Pointers of the context that were looked at on entry, by their offsets.
     objects: Vec<(u32, Value)>,
     /// Uses of variables in the whole program.
-    totals: uses::Uses,
+    totals: Uses,
     /// Where `continue` and `break` go.
     loops: Vec<(Block, Block)>,
+    /// The generation of each map that keeps them, read when the function began.
+    generations: Vec<Option<Value>>,
     others: Vec<Function>,
     diags: Vec<Diagnostic>,
 }
@@ -108,7 +112,7 @@ impl<'a> Lower<'a> {
         let name = unit.probes.first().map_or("program", |(_, name, _)| name.as_str());
         let b = Builder::new(name, &[IrType::Ptr]);
         let ctx = b.param(0);
-        let mut totals = uses::Uses::of_block(&unit.body);
+        let mut totals = Uses::of_block(&unit.body);
         unit.predicate.iter().for_each(|e| totals.add(e));
         let mut lower = Self {
             b,
@@ -125,10 +129,12 @@ impl<'a> Lower<'a> {
             objects: Vec::new(),
             totals,
             loops: Vec::new(),
+            generations: Vec::new(),
             others: Vec::new(),
             diags: Vec::new(),
         };
         lower.storage = lower.fresh_storage();
+        lower.generations = lower.read_generations();
         lower
     }
 

@@ -57,9 +57,34 @@ impl Shared {
         self.map_of(internal("events", MapType::Ringbuf, (0, 0), 0, 0, MapRole::Events))
     }
 
+    /// The ring buffer for control events.
+    pub(super) fn control_ring(&mut self) -> MapRef {
+        self.map_of(internal("control", MapType::Ringbuf, (0, 0), 0, 0, MapRole::Control))
+    }
+
+    /// The words of control events that found their ring full.
+    pub(super) fn pending(&mut self) -> MapRef {
+        self.map_of(internal("pending", MapType::Array, (4, 8), 1, 0, MapRole::Pending))
+    }
+
+    /// The generations of the script's maps.
+    pub(super) fn generations(&mut self) -> MapRef {
+        let n = self.maps.iter().filter(|map| matches!(map.role, MapRole::User(_))).count();
+        let size = n as u32 * 8;
+        self.map_of(internal("generations", MapType::Array, (4, size), 1, 0, MapRole::Generations))
+    }
+
+    /// Sizes that only show when everything is lowered.
+    pub(super) fn settle(&mut self) {
+        let size = self.events.len() as u32 * 8;
+        if let Some(map) = self.maps.iter_mut().find(|map| map.role == MapRole::Pending) {
+            map.value_size = size;
+        }
+    }
+
     /// The counters of losses of `programs` programs.
     pub(super) fn losses(&mut self, programs: u32) -> MapRef {
-        let size = programs * Loss::ALL.len() as u32 * 8;
+        let size = programs * Loss::COUNTED * 8;
         self.map_of(internal("losses", MapType::Array, (4, size), 1, 0, MapRole::Losses))
     }
 
@@ -102,16 +127,19 @@ fn internal(
 }
 
 fn user_map(name: &str, info: &MapInfo, types: &CTypes, max_keys: u32) -> MapDef {
-    let user = UserMap { key: info.key.as_ref().map(|k| k.ty(types)), value: info.value.ty(types) };
+    let generations = info.generations;
+    let (key, value) = (info.key.as_ref().map(|k| k.ty(types)), info.value.ty(types));
+    let user = UserMap { key, value, generations };
     let value_size = user.value.layout().size.next_multiple_of(8).max(8);
     let per_cpu = matches!(info.value, Type::Agg(_));
     let name = format!("@{name}");
     let Some(key) = &user.key else {
         let ty = if per_cpu { MapType::PercpuArray } else { MapType::Array };
         let value_size = user.presence_offset().max(8) + 8;
-        return internal(&name, ty, (4, value_size), 1, 0, MapRole::User(user));
+        let entries = if generations { 2 } else { 1 };
+        return internal(&name, ty, (4, value_size), entries, 0, MapRole::User(user));
     };
-    let key_size = key.layout().size.max(1);
+    let key_size = if generations { user.generation_offset() + 8 } else { key.layout().size.max(1) };
     let (ty, max_entries) = match info.declared {
         Some((kind, size)) => {
             let lru = matches!(kind, MapKind::LruHash | MapKind::PercpuLruHash);
@@ -125,5 +153,7 @@ fn user_map(name: &str, info: &MapInfo, types: &CTypes, max_keys: u32) -> MapDef
         }
         None => (if per_cpu { MapType::PercpuHash } else { MapType::Hash }, max_keys),
     };
+    // For a moment there are the entries of two generations.
+    let max_entries = if generations { max_entries.saturating_mul(2) } else { max_entries };
     internal(&name, ty, (key_size, value_size), max_entries, 0, MapRole::User(user))
 }

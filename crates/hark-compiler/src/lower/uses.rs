@@ -1,18 +1,22 @@
 //! Which variables a piece of the typed tree uses and changes, and whether it may leave the program.
 
-use crate::typed::{Block, CallData, Expr, ExprKind, Stmt, StmtKind, VarId};
-use rustc_hash::FxHashMap;
+use crate::typed::{Block, CallData, Expr, ExprKind, MapId, Stmt, StmtKind, VarId};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 
 /// What a piece of code does to variables.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Uses {
+pub(crate) struct Uses {
     /// How often each variable occurs.
     pub counts: FxHashMap<VarId, u32>,
     /// Variables that are assigned.
     pub changed: BTreeSet<VarId>,
     /// Whether it holds a `return` or `exit()`.
     pub leaves: bool,
+    /// Whether it holds a `break` or `continue`.
+    pub jumps: bool,
+    /// Maps that it reads or changes while it runs, or asks user space to change.
+    pub maps: FxHashSet<MapId>,
     /// Nodes: a rough measure of its size.
     pub nodes: u32,
 }
@@ -22,6 +26,13 @@ impl Uses {
     pub(super) fn of_block(block: &Block) -> Self {
         let mut uses = Self::default();
         uses.block(block);
+        uses
+    }
+
+    /// Of a statement.
+    pub(crate) fn of_stmt(stmt: &Stmt) -> Self {
+        let mut uses = Self::default();
+        uses.stmt(stmt);
         uses
     }
 
@@ -57,11 +68,13 @@ impl Uses {
                 self.change(*var);
                 value.iter().for_each(|e| self.expr(e));
             }
-            StmtKind::AssignMap { key, value, .. } => {
+            StmtKind::AssignMap { map, key, value } => {
+                self.maps.insert(*map);
                 key.iter().for_each(|e| self.expr(e));
                 self.expr(value);
             }
-            StmtKind::Aggregate { key, value, extra, .. } => {
+            StmtKind::Aggregate { map, key, value, extra, .. } => {
+                self.maps.insert(*map);
                 key.iter().chain(value).chain(extra).for_each(|e| self.expr(e));
             }
             StmtKind::While { cond, body } => {
@@ -74,7 +87,8 @@ impl Uses {
                 self.expr(to);
                 self.block(body);
             }
-            StmtKind::ForMap { var, body, .. } => {
+            StmtKind::ForMap { var, map, body } => {
+                self.maps.insert(*map);
                 self.change(*var);
                 self.block(body);
             }
@@ -87,7 +101,7 @@ impl Uses {
                 self.leaves = true;
                 value.iter().for_each(|e| self.expr(e));
             }
-            StmtKind::Break | StmtKind::Continue => {}
+            StmtKind::Break | StmtKind::Continue => self.jumps = true,
         }
     }
 
@@ -96,13 +110,23 @@ impl Uses {
         match &e.kind {
             ExprKind::Int(_) | ExprKind::Str(_) | ExprKind::Arg(_) | ExprKind::Args | ExprKind::Error => {}
             ExprKind::Var(var) => self.used(*var),
-            ExprKind::MapGet(_, key) | ExprKind::MapReadAgg(_, key, _) | ExprKind::IncDecMap { key, .. } => {
+            ExprKind::MapGet(map, key)
+            | ExprKind::MapReadAgg(map, key, _)
+            | ExprKind::IncDecMap { map, key, .. } => {
+                self.maps.insert(*map);
                 key.iter().for_each(|e| self.expr(e));
             }
             ExprKind::Call(call) => {
                 self.leaves |= call.builtin.name() == "exit";
-                if let CallData::Find(_, var) = call.data {
-                    self.change(var);
+                match call.data {
+                    CallData::Find(map, var) => {
+                        self.maps.insert(map);
+                        self.change(var);
+                    }
+                    CallData::Map(map) | CallData::MapKey(map) | CallData::Take(map, _) => {
+                        self.maps.insert(map);
+                    }
+                    CallData::None | CallData::Int(_) | CallData::Text(_) | CallData::Format(_) => {}
                 }
                 call.args.iter().for_each(|e| self.expr(e));
             }

@@ -125,7 +125,8 @@ impl<'a> Checker<'a> {
                 self.diags.push(Diagnostic::warning(Code::UNUSED, state.span, text));
             }
             let key = state.key.flatten().map(|k| k.settled());
-            let info = MapInfo { key, value: state.value.settled(), declared: state.declared };
+            let info =
+                MapInfo { key, value: state.value.settled(), declared: state.declared, generations: false };
             maps.insert(name, info);
         }
         (maps, self.diags)

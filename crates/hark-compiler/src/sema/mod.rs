@@ -60,7 +60,9 @@ pub(crate) fn analyze(
     let (maps, more) = checker.finish();
     diags.extend(more);
     dedup(&mut diags);
-    (TypedScript { units: typed, maps, config }, types, diags)
+    let mut script = TypedScript { units: typed, maps, config };
+    crate::rounds::find(&mut script);
+    (script, types, diags)
 }
 
 /// A body shared by several attach points is checked for each: what is wrong in all of them is said once.

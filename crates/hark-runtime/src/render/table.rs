@@ -133,7 +133,7 @@ pub(crate) mod tests {
         };
         let keys: Vec<u8> = entries.iter().flat_map(|(k, _)| fit(k, key.as_ref())).collect();
         let values: Vec<u8> = entries.iter().flat_map(|(_, v)| fit(v, Some(&value))).collect();
-        let map = UserMap { key, value };
+        let map = UserMap { key, value, generations: false };
         f(&Entries { name: "@m", map: &map, keys: &keys, values: &values, n: entries.len() })
     }
 
