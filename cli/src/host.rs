@@ -15,7 +15,7 @@ const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The running kernel with the given catalogue.
 pub(crate) fn target(catalog: Arc<dyn Catalog>) -> Target {
-    let version = host::uname().ok().and_then(|u| u.kernel()).unwrap_or(V(6, 1));
+    let version = running_version();
     Target {
         profile: KernelProfile::of(version, Arch::X86_64),
         btf: btf_file(running_btf()),
@@ -41,7 +41,27 @@ pub(crate) fn named_target(kernel: &str, btf: Option<&str>) -> Result<Target, St
     Ok(Target { profile, btf, catalog: Arc::new(HostCatalog::new()), n_cpus: 2, pid_namespace: false })
 }
 
-fn running_btf() -> String {
+/// Version of the running kernel.
+pub(crate) fn running_version() -> V {
+    host::uname().ok().and_then(|u| u.kernel()).unwrap_or(V(6, 1))
+}
+
+/// Opens a BTF file.
+pub(crate) fn open_btf(path: &str) -> Result<Arc<Btf>, String> {
+    let bytes = hark_runtime::map_file(path.as_ref()).map_err(|e| format!("cannot read {path}: {e}"))?;
+    Ok(Arc::new(Btf::parse(bytes).map_err(|e| format!("{path}: {e}"))?))
+}
+
+/// The running kernel's configuration, as far as a file tells it: names with values.
+pub(crate) fn kernel_config() -> Vec<(String, String)> {
+    let release = host::uname().map(|u| u.release).unwrap_or_default();
+    let text = std::fs::read_to_string(format!("/boot/config-{release}")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once('='));
+    lines.map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+/// Where the running kernel's types are.
+pub(crate) fn running_btf() -> String {
     std::env::var("BPFTRACE_BTF").unwrap_or_else(|_| VMLINUX_BTF.to_string())
 }
 

@@ -14,6 +14,7 @@ mod fmt;
 mod host;
 mod list;
 mod run;
+mod verify;
 mod vm;
 
 pub(crate) use args::{BufferMode, Engine, Format, RunArgs, RunMode};
@@ -56,6 +57,8 @@ enum Command {
     Fmt(fmt::Args),
     /// Show what the kernel can do, or what a script needs
     Features(features::Args),
+    /// Say what the kernel's verifier says of bytecode; needs no root
+    Verify(verify::Args),
     /// Run raw bytecode in hark's own machine
     Vm(vm::Args),
     /// Print completions for a shell
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Fmt(args)) => fmt::run(&args),
         Some(Command::Features(args)) => features::run(&args),
+        Some(Command::Verify(args)) => verify::run(&args),
         Some(Command::Vm(args)) => vm::run(&args),
         None => top(cli.run),
     }

@@ -40,6 +40,11 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ),
     ("F2", "ebpf-interp", &["ebpf-asm", "bpf-facts", "bpf-syscall"]),
     (
+        "F2",
+        "bpf-input",
+        &["ebpf-asm", "bpf-facts", "hark-btf", "hark-symbols", "verifier-sim", "bpf-syscall"],
+    ),
+    (
         "F3",
         "hark-runtime",
         &["hark-diag", "ebpf-asm", "bpf-facts", "hark-symbols", "hark-object", "bpf-syscall", "probe-attach"],
@@ -59,6 +64,8 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "probe-attach",
             "ebpf-interp",
             "hark-runtime",
+            "bpf-input",
+            "verifier-sim",
         ],
     ),
     (
@@ -115,7 +122,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("libtest-mimic", &["hark-testkit", "hark-tests"]),
     ("expect-test", &[]),
     ("anyhow", &["hark-cli", "hark-testkit", "hark-tests", "xtask"]),
-    ("serde_json", &["hark-runtime", "hark-tests"]),
+    ("serde_json", &["hark-runtime", "bpf-input", "hark-tests"]),
 ];
 
 /// What others would do for us, and what this project is there to do itself.

@@ -9,6 +9,7 @@ mod errnos;
 mod features;
 mod gfp;
 mod helpers;
+mod licenses;
 mod maps;
 mod maybe_null;
 mod perf_events;
@@ -16,6 +17,7 @@ mod profile;
 mod progs;
 mod registers;
 mod renamed;
+mod sections;
 mod signals;
 mod syscalls;
 mod version;
@@ -28,6 +30,7 @@ pub use helpers::{
     Arg, DynptrArg, HELPERS, HelperDef, HelperFlags, HelperId, MemAccess, Ret, TRACING, helper,
     helper_by_name,
 };
+pub use licenses::GPL_LICENSES;
 pub use maps::{
     EntriesRule, MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, RING_PRODUCER_POSITION, SizeRule,
     map_type, map_type_by_name,
@@ -38,6 +41,7 @@ pub use profile::{KernelProfile, Limits, Unsupported};
 pub use progs::{AttachType, PROG_TYPES, ProgSet, ProgType, ProgTypeDef, prog_type, prog_type_by_name};
 pub use registers::{CallConvention, call_convention, pt_regs, pt_regs_names};
 pub use renamed::{RENAMED, Renamed, renamed};
+pub use sections::{SECTIONS, SectionDef, SectionTarget, section_of};
 pub use signals::{SIGNALS, SignalDef, signal, signal_by_name};
 pub use syscalls::{SYSCALLS, syscall_name};
 pub use version::V;

@@ -6,6 +6,7 @@
 //!  elf.rs       path, symbol → file offset          proc_maps.rs   process address → file, offset
 //!  usdt.rs      path → static probes                symbolizer.rs  any address → name+offset, file:line
 //!  dwarf.rs     path, line → offsets; function → parameters
+//!  object_file.rs  what a compiler leaves: sections, symbols, relocations
 //!  traceable.rs functions that kprobes may use      perf_map.rs    names of code made at run time
 //! ```
 //!
@@ -23,6 +24,7 @@ mod kallsyms;
 mod ld_cache;
 pub mod library;
 mod map_file;
+mod object_file;
 mod perf_map;
 mod proc_maps;
 mod symbolizer;
@@ -36,6 +38,7 @@ pub use glob::glob_match;
 pub use kallsyms::{Kallsyms, KernelSymbol};
 pub use ld_cache::{LdCache, LdEntry};
 pub use map_file::{FileBytes, map_file};
+pub use object_file::{ObjectFile, ObjectFileError, ObjectRelocation, ObjectSection, ObjectSymbol};
 pub use perf_map::PerfMap;
 pub use proc_maps::{Mapping, ProcMaps};
 pub use symbolizer::{FilePlace, Frame, SourceLine, Symbolizer, Wishes};

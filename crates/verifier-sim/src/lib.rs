@@ -39,17 +39,39 @@ use std::fmt;
 /// Bit of `map_flags`: programs may write, but not read.
 pub(crate) const WRONLY_PROG: u32 = 1 << 8;
 
+/// A structure of the kernel in a map value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpecialKind {
+    /// `bpf_spin_lock`.
+    SpinLock,
+    /// `bpf_res_spin_lock`.
+    ResSpinLock,
+    /// `bpf_timer`.
+    Timer,
+    /// `bpf_wq`.
+    Workqueue,
+    /// `bpf_list_head` or `bpf_rb_root`.
+    Collection,
+    /// A pointer to a kernel object.
+    Kptr {
+        /// Type of the object in the kernel's BTF, if it is known.
+        target: Option<u32>,
+        /// Whether it holds a reference (`__kptr`), or is a bare address (`__kptr_untrusted`).
+        referenced: bool,
+    },
+    /// Another one, which programs cannot access.
+    Other,
+}
+
 /// A part of a map value that holds a structure of the kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpecialField {
-    /// What it is: `bpf_spin_lock`, `bpf_timer`, `kptr`…
-    pub kind: String,
+    /// What it is.
+    pub kind: SpecialKind,
     /// Offset in the value, in bytes.
     pub off: u32,
     /// Size in bytes.
     pub size: u32,
-    /// Whether it is a pointer to a kernel object.
-    pub kptr: bool,
 }
 
 /// A map, as far as programs are concerned.

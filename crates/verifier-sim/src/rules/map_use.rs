@@ -1,7 +1,7 @@
 //! Which maps a program may use at all.
 
 use super::{Check, Rule};
-use crate::{MapShape, ProgEnv};
+use crate::{MapShape, ProgEnv, SpecialKind as K};
 use bpf_facts::{MapType, ProgType, V};
 
 /// Most maps of one program.
@@ -20,9 +20,8 @@ pub(crate) fn check(prog: &ProgEnv<'_>, version: V, index: u32, map: &MapShape) 
     );
     if !map.special.is_empty() && (probe || prog.ty == ProgType::SocketFilter) {
         for special in &map.special {
-            let locks = special.kind == "bpf_spin_lock" || special.kind == "bpf_res_spin_lock";
-            let timers =
-                matches!(special.kind.as_str(), "bpf_timer" | "bpf_wq" | "bpf_list_head" | "bpf_rb_root");
+            let locks = matches!(special.kind, K::SpinLock | K::ResSpinLock);
+            let timers = matches!(special.kind, K::Timer | K::Workqueue | K::Collection);
             if locks || probe && timers {
                 return refuse(
                     "programs of this type cannot use maps whose values hold locks, timers or lists",

@@ -198,7 +198,7 @@ impl Walk<'_> {
         for special in &map.special {
             let (lo, hi) = (i64::from(special.off), i64::from(special.off) + i64::from(special.size));
             if ptr.val.smin + at < hi && lo < ptr.val.umax as i64 + at + i64::from(size) {
-                if special.kptr {
+                if matches!(special.kind, crate::SpecialKind::Kptr { .. }) {
                     return self.unsure("a kernel pointer in a map value is accessed");
                 }
                 return Err(rules::Rule::MemoryBounds.reject(
