@@ -79,6 +79,7 @@ fn machine() -> Result<Machine> {
         hark,
         program,
         program_dyn,
+        examples: root_dir().join("examples"),
         scratch: target.join("lab/scratch"),
         place: Place::Native,
         kernel,

@@ -40,6 +40,7 @@ fn main() -> Result<()> {
         hark: PathBuf::from("/bin/hark"),
         program: PathBuf::from("/bin/hark-prog"),
         program_dyn: PathBuf::from("/bin/hark-prog-dyn"),
+        examples: PathBuf::from("/examples"),
         scratch: PathBuf::from("/tmp"),
         place: Place::Guest,
         kernel: parse_version(&release).context("the kernel's release is not a version")?,

@@ -87,6 +87,9 @@ impl Image {
         for (name, path) in case_files()? {
             tree.copy(&format!("cases/{name}.bt"), &path)?;
         }
+        for (name, path) in scripts_below(&root().join("examples"))? {
+            tree.copy(&format!("examples/{name}.bt"), &path)?;
+        }
         Ok(Self { base: tree.archive() })
     }
 
@@ -126,22 +129,26 @@ impl Image {
 /// # Errors
 /// A directory cannot be read.
 pub(crate) fn case_files() -> Result<Vec<(String, PathBuf)>> {
-    let top = root().join("tests/run");
-    let mut cases = Vec::new();
-    let mut pending = vec![top.clone()];
+    scripts_below(&root().join("tests/run"))
+}
+
+/// The `.bt` files below a directory: name without the ending, and file, sorted by name.
+fn scripts_below(top: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut scripts = Vec::new();
+    let mut pending = vec![top.to_owned()];
     while let Some(dir) = pending.pop() {
         for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
             let path = entry?.path();
             if path.is_dir() {
                 pending.push(path);
             } else if path.extension().is_some_and(|e| e == "bt") {
-                let name = path.strip_prefix(&top)?.with_extension("").to_string_lossy().into_owned();
-                cases.push((name, path));
+                let name = path.strip_prefix(top)?.with_extension("").to_string_lossy().into_owned();
+                scripts.push((name, path));
             }
         }
     }
-    cases.sort();
-    Ok(cases)
+    scripts.sort();
+    Ok(scripts)
 }
 
 /// The test programs, built by the package that knows how; the dynamically linked one comes last.

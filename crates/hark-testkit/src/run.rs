@@ -41,7 +41,8 @@ pub use execute::execute;
 /// | `stdin` | what `hark` reads from its standard input |
 ///
 /// In all texts `{{PROG}}` is the path of the statically linked test program, `{{DYN}}` that of the dynamically linked
-/// one, `{{DIR}}` an empty directory, `{{PID}}` the trigger shell's process id, `{{HARK}}` the path of `hark`.
+/// one, `{{DIR}}` an empty directory, `{{PID}}` the trigger shell's process id, `{{HARK}}` the path of `hark`,
+/// `{{EXAMPLES}}` the directory of the scripts that come with hark.
 pub const KEYS: &[&str] = &[
     "args",
     "script-args",
@@ -150,6 +151,8 @@ pub struct Machine {
     pub program: PathBuf,
     /// The dynamically linked test program.
     pub program_dyn: PathBuf,
+    /// The directory of the scripts that come with hark.
+    pub examples: PathBuf,
     /// A directory for temporary files.
     pub scratch: PathBuf,
     /// Which kind of machine it is.

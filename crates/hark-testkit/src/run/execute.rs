@@ -34,6 +34,7 @@ pub fn execute(case: &RunCase, machine: &Machine) -> Result<Record> {
         ("{{PROG}}", machine.program.display().to_string()),
         ("{{DYN}}", machine.program_dyn.display().to_string()),
         ("{{HARK}}", machine.hark.display().to_string()),
+        ("{{EXAMPLES}}", machine.examples.display().to_string()),
         ("{{DIR}}", files.display().to_string()),
     ];
     let mut trigger = match &case.trigger {
@@ -252,6 +253,7 @@ mod tests {
             hark: PathBuf::from("/bin/sh"),
             program: PathBuf::from("/bin/true"),
             program_dyn: PathBuf::from("/bin/true"),
+            examples: PathBuf::from("/examples"),
             scratch: std::env::temp_dir().join(format!("hark-run-{}", std::process::id())),
             place: Place::Native,
             kernel: (6, 1),
