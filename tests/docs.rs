@@ -59,6 +59,9 @@ fn examples_compile_and_say_what_they_answer() {
         if complaints.is_empty() && !formatted {
             wrong.push_str(&format!("{name}: run `hark fmt examples/{name}`\n"));
         }
+        if !tests_dir().join("run/examples").join(&name).exists() {
+            wrong.push_str(&format!("{name}: it has no case tests/run/examples/{name}\n"));
+        }
         let mut lines = text.lines();
         let shebang = lines.next() == Some("#!/usr/bin/env hark");
         let question = lines
@@ -71,5 +74,5 @@ fn examples_compile_and_say_what_they_answer() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(count >= 6, "the examples are gone: {count}");
+    assert!(count >= 16, "the examples are gone: {count}");
 }

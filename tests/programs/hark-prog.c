@@ -17,6 +17,11 @@
  *     usdt                passes the static probes hark:* once each, the sites of hark:many in two functions
  *     enabled             prints whether somebody listens to hark:guarded
  *     watch N             writes 1 to N to the variable watched, which has a fixed address if statically linked
+ *     uid N               becomes user N with setresuid(2)
+ *     peek                reads its own memory with process_vm_readv(2)
+ *     trace               is traced by its parent with ptrace(2), PTRACE_TRACEME, in a child
+ *     move-lo PATH        asks to move the device lo to the network namespace of a file, which is refused
+ *     lookup HOST         looks a host up with getaddrinfo (only where linked dynamically)
  *     malloc N            calls malloc(N) and free()
  *     repeat N            repeats everything that follows N times
  *     spin MS             keeps the CPU busy for MS milliseconds
@@ -25,12 +30,18 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <netdb.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -215,6 +226,32 @@ static const char *need(char **words, const char *what)
 	return *words;
 }
 
+/* An RTM_SETLINK message with IFLA_NET_NS_FD; lo may not leave its namespace. */
+static void move_lo(const char *path)
+{
+	struct {
+		struct nlmsghdr head;
+		struct ifinfomsg info;
+		struct rtattr attr;
+		int fd;
+	} message = {
+		.head = { .nlmsg_len = sizeof(message), .nlmsg_type = RTM_SETLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.info = { .ifi_index = 1 },
+		.attr = { .rta_len = RTA_LENGTH(sizeof(int)), .rta_type = IFLA_NET_NS_FD },
+	};
+	int sock = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	char answer[512];
+
+	message.fd = open(path, O_RDONLY);
+	if (sock < 0 || message.fd < 0 || send(sock, &message, sizeof(message), 0) < 0 ||
+	    recv(sock, answer, sizeof(answer), 0) < 0) {
+		perror("hark-prog: move-lo");
+		exit(2);
+	}
+	close(message.fd);
+	close(sock);
+}
+
 static void work(char **words)
 {
 	while (*words) {
@@ -272,6 +309,31 @@ static void work(char **words)
 
 			for (int i = 1; i <= n; i++)
 				watched = i;
+		} else if (!strcmp(word, "uid")) {
+			uid_t uid = (uid_t)atoi(need(words++, "N"));
+
+			printf("uid %d\n", setresuid(uid, uid, uid));
+		} else if (!strcmp(word, "peek")) {
+			int to;
+			struct iovec local = { &to, sizeof(to) }, remote = { &global_counter, sizeof(to) };
+
+			printf("peek %zd\n", process_vm_readv(getpid(), &local, 1, &remote, 1, 0));
+		} else if (!strcmp(word, "trace")) {
+			pid_t pid = fork();
+
+			if (pid == 0)
+				_exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) ? 1 : 0);
+			waitpid(pid, NULL, 0);
+		} else if (!strcmp(word, "move-lo")) {
+			move_lo(need(words++, "PATH"));
+#ifdef DYNAMIC
+		} else if (!strcmp(word, "lookup")) {
+			struct addrinfo *found = NULL;
+
+			printf("lookup %d\n", getaddrinfo(need(words++, "HOST"), NULL, NULL, &found));
+			if (found)
+				freeaddrinfo(found);
+#endif
 		} else if (!strcmp(word, "malloc")) {
 			void *volatile p = malloc((size_t)atol(need(words++, "N")));
 

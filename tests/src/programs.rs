@@ -16,7 +16,7 @@ pub fn build(tests: &Path, out: &Path) -> Result<(PathBuf, PathBuf)> {
     let fixed = out.join("hark-prog");
     let dynamic = out.join("hark-prog-dyn");
     compile(&source, &fixed, &["-static", "-no-pie", "-Wl,--section-start=.watched=0x10000000"])?;
-    compile(&source, &dynamic, &["-pie", "-fPIE"])?;
+    compile(&source, &dynamic, &["-pie", "-fPIE", "-DDYNAMIC"])?;
     Ok((fixed, dynamic))
 }
 

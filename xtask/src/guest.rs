@@ -24,21 +24,32 @@ use crate::shell::{lab, succeeds};
 const SILENCE: Duration = Duration::from_secs(150);
 /// How often a guest is booted again after it went down in the middle of its cases.
 const MAX_BOOTS: u32 = 5;
+/// Size of the guests' disk.
+const DISK_BYTES: u64 = 4 << 20;
 /// What stands for a case while none is running yet.
 const START_UP: &str = "start-up";
 /// How much of a console is shown when a machine goes down.
 const CONSOLE_TAIL: usize = 60;
 
 /// A command line of QEMU, without serial ports. Acceleration by hardware is not asked for: it is absent where CI runs.
-fn qemu(vmlinuz: &Path, initrd: &Path, console: &str) -> Command {
+fn qemu(vmlinuz: &Path, initrd: &Path, disk: &Path, console: &str) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     // One thread for both processors: with more, emulation now and then crashes the kernel in it.
     command.args(["-accel", "tcg,thread=single", "-cpu", "max", "-m", "1G", "-smp", "2"]);
     command.args(["-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"]);
+    let drive = format!("if=none,id=disk,format=raw,file={}", disk.display());
+    command.args(["-drive", &drive, "-device", "nvme,drive=disk,serial=disk"]);
     command.arg("-kernel").arg(vmlinuz).arg("-initrd").arg(initrd);
     // A reboot ends QEMU (-no-reboot), so an oops ends the run at once instead of leaving a broken system.
     command.args(["-append", &format!("console={console} quiet panic=-1 oops=panic")]);
     command
+}
+
+/// An empty disk for a guest; the kernels have the driver of NVMe disks built in.
+fn disk(version: &str) -> Result<PathBuf> {
+    let path = lab().join(format!("disk-{version}.img"));
+    fs::File::create(&path).and_then(|file| file.set_len(DISK_BYTES)).context("cannot make a disk")?;
+    Ok(path)
 }
 
 /// Boots a guest for a person: a shell on the terminal, or one command and its output. True if the command succeeded.
@@ -47,7 +58,7 @@ pub(crate) fn shell(version: &str, command: Option<&str>) -> Result<bool> {
     let initrd = lab().join(format!("shell-{version}.cpio"));
     let job = command.map_or(Job::Shell, Job::Command);
     Image::build()?.write(&initrd, &job)?;
-    let mut qemu = qemu(&vmlinuz, &initrd, "ttyS0");
+    let mut qemu = qemu(&vmlinuz, &initrd, &disk(version)?, "ttyS0");
     if command.is_none() {
         qemu.args(["-serial", "mon:stdio", "-serial", "null"]);
         return succeeds(&mut qemu);
@@ -84,12 +95,14 @@ pub(crate) fn run_cases(
     let name = kernel.version;
     let initrd = lab().join(format!("guest-{name}.cpio"));
     let console = lab().join(format!("console-{name}.log"));
+    let disk = disk(name)?;
     let mut run = Run { left: cases.to_vec(), ..Run::default() };
     for boot in 1..=MAX_BOOTS {
         image.write(&initrd, &Job::Cases(&run.left))?;
         drop(fs::remove_file(&console));
         let start = Instant::now();
-        let end = watch(qemu(vmlinuz, &initrd, "ttyS0"), &console, &mut |line| run.line(line, start, say))?;
+        let end =
+            watch(qemu(vmlinuz, &initrd, &disk, "ttyS0"), &console, &mut |line| run.line(line, start, say))?;
         let Some(problem) = end else {
             // What was never named in a report was not run, and silence is no success.
             for case in std::mem::take(&mut run.left) {
