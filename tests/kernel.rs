@@ -3,12 +3,12 @@
 //!
 //! `HARK_BIN` names the binary; without it `cargo build` makes a debug one. The test programs are built with `cc`.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use hark_testkit::run::{Machine, Outcome, Place, RunCase, parse_version};
-use hark_tests::{programs, root_dir, run_cases, tests_dir};
+use hark_tests::{hark_binary, programs, root_dir, run_cases, tests_dir};
 use libtest_mimic::{Arguments, Completion, Failed, Trial, run};
 
 fn main() -> ExitCode {
@@ -60,21 +60,7 @@ fn machine() -> Result<Machine> {
     let Some(kernel) = parse_version(&release) else { bail!("not a kernel release: {release:?}") };
     let target = root_dir().join("target");
     let (program, program_dyn) = programs::build(&tests_dir(), &target.join("lab/programs"))?;
-    let hark = match std::env::var_os("HARK_BIN") {
-        Some(path) => path.into(),
-        None => {
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let status = Command::new(cargo)
-                .args(["build", "--quiet", "--package", "hark-cli"])
-                .current_dir(root_dir())
-                .status()
-                .context("cannot start cargo")?;
-            if !status.success() {
-                bail!("cannot build hark");
-            }
-            target.join("debug/hark")
-        }
-    };
+    let hark = hark_binary()?;
     Ok(Machine {
         hark,
         program,

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: hark beside bpftrace, in one run on one machine. Results go to `bench/RESULTS.md`.
 
 mod measure;
-mod peer;
+pub(crate) mod peer;
 
 use std::fs;
 use std::process::Command;

@@ -26,6 +26,7 @@ usage: cargo xtask COMMAND
       --guest VERSION       only this guest (6.1, …); may be repeated; nothing else is run
       --only TEXT           only run cases whose name contains TEXT
   guest VERSION [-- CMD]    boot a guest with hark in it; run CMD and show its output, or start a shell
+  compare [TEXT]            run the scripts below tests/compare with hark and with bpftrace; only names with TEXT
   kernels                   fetch the guests' kernels
   setup                     install what the tests need, or say what is missing
   bench WHAT                measure: startup, vm
@@ -51,6 +52,8 @@ fn run(arguments: &[String]) -> Result<bool> {
         ("guest", [version, dashes, command @ ..]) if dashes == "--" => {
             guest::shell(version, Some(&command.join(" ")))
         }
+        ("compare", []) => test::compare(None),
+        ("compare", [only]) => test::compare(Some(only)),
         ("kernels", []) => kernels::fetch_all(),
         ("setup", []) => setup::run().map(|missing| missing.is_empty()),
         ("bench", [what, flags @ ..]) => bench::run(what, flags),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -9,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::bench::peer;
 use crate::image::{Image, case_files};
 use crate::kernels::{KERNELS, Kernel, named};
 use crate::report::Tally;
@@ -68,6 +70,8 @@ pub(crate) fn run(flags: &[String]) -> Result<bool> {
         if built && plan.native {
             heading("run cases on this machine's kernel");
             tally.add(native(plan.only.as_deref())?);
+            heading("comparison with bpftrace");
+            tally.add(comparison(plan.only.as_deref(), None)?);
         }
         if built && !plan.guests.is_empty() {
             heading("run cases in guests");
@@ -93,6 +97,26 @@ fn checks() -> Result<Tally> {
     heading("unit, property, golden and tidy tests");
     tally.add(rust_tests(&mut cargo(["test", "--quiet", "--workspace", "--no-fail-fast"]))?);
     Ok(tally)
+}
+
+/// hark beside bpftrace, on scripts that print the same every time. True if nothing failed.
+pub(crate) fn compare(only: Option<&str>) -> Result<bool> {
+    let Some(peer) = peer::open()? else { return Ok(true) };
+    println!("comparing with {}", peer.version);
+    let built = succeeds(&mut cargo(["build", "--release", "--package", "hark-cli"]))?;
+    let tally = if built { comparison(only, Some(&peer.root))? } else { Tally::failure() };
+    println!("\n{tally}");
+    Ok(tally.failed == 0)
+}
+
+/// The cases below `tests/compare`; all are skipped without a root directory with bpftrace in it.
+fn comparison(only: Option<&str>, peer_root: Option<&Path>) -> Result<Tally> {
+    let mut command = cargo(["test", "--quiet", "--package", "hark-tests", "--test", "compare", "--"]);
+    command.args(only).env("HARK_BIN", root().join("target/release/hark"));
+    if let Some(peer_root) = peer_root {
+        command.env("HARK_PEER_ROOT", peer_root);
+    }
+    rust_tests(&mut command)
 }
 
 fn native(only: Option<&str>) -> Result<Tally> {
