@@ -158,6 +158,40 @@ pub fn errno(number: i64) -> Option<&'static ErrnoDef> {
     Some(&ERRNOS[row])
 }
 
+/// The numbers that the kernel's headers (`asm-generic/errno-base.h`, `asm-generic/errno.h`) describe in other words
+/// than the C library, in order.
+const KERNEL_TEXTS: &[(i32, &str)] = &[
+    (5, "I/O error"),
+    (9, "Bad file number"),
+    (11, "Try again (operation would block)"),
+    (12, "Out of memory"),
+    (18, "Cross-device link"),
+    (23, "File table overflow"),
+    (25, "Not a typewriter"),
+    (33, "Math argument out of domain of func"),
+    (34, "Math result not representable"),
+    (35, "Resource deadlock would occur"),
+    (37, "No record locks available"),
+    (38, "Invalid system call number"),
+    (40, "Too many symbolic links encountered"),
+    (74, "Not a data message"),
+    (84, "Illegal byte sequence"),
+    (95, "Operation not supported on transport endpoint"),
+    (102, "Network dropped connection because of reset"),
+    (122, "Quota exceeded"),
+    (125, "Operation Canceled"),
+];
+
+impl ErrnoDef {
+    /// What `strerror()` of the language prints: the words of the kernel's headers.
+    pub fn kernel_text(&self) -> &'static str {
+        match KERNEL_TEXTS.binary_search_by_key(&self.number, |row| row.0) {
+            Ok(row) => KERNEL_TEXTS[row].1,
+            Err(_) => self.text,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +201,9 @@ mod tests {
         assert!(ERRNOS.windows(2).all(|w| w[0].number < w[1].number));
         assert_eq!(errno(-2).map(|def| def.name), Some("ENOENT"));
         assert_eq!(errno(2).map(|def| def.text), Some("No such file or directory"));
+        assert!(KERNEL_TEXTS.windows(2).all(|w| w[0].0 < w[1].0));
+        assert_eq!(errno(-5).map(ErrnoDef::kernel_text), Some("I/O error"));
+        assert_eq!(errno(2).map(ErrnoDef::kernel_text), Some("No such file or directory"));
         assert_eq!(errno(9999), None);
         assert_eq!(errno(i64::MIN), None);
     }

@@ -122,8 +122,16 @@ impl<'a> Actions<'a> {
             EventKind::Time(format) => {
                 let now = i128::from(clock::now_ns(clock::Clock::Real));
                 let text = self.names.strftime(format, (now / 1_000_000_000) as i64).unwrap_or_default();
-                let text = &text.as_bytes()[..text.len().min(MAX_TIME)];
-                self.output.text(TextKind::Time, &mut self.scratch, |out| out.extend_from_slice(text));
+                match text.len() {
+                    0 => {}
+                    1..=MAX_TIME => self.output.text(TextKind::Time, &mut self.scratch, |out| {
+                        out.extend_from_slice(text.as_bytes());
+                    }),
+                    n => {
+                        let message = format!("time() prints at most {MAX_TIME} bytes, not {n}");
+                        self.output.warning(event.span, &message)?;
+                    }
+                }
             }
             EventKind::Join { separator, count, parts } => {
                 let n = field_value(count, record).number().map_or(0, |(n, _)| n);
@@ -267,8 +275,10 @@ impl<'a> Actions<'a> {
             if snapshot.is_assigned() {
                 let cx = self.context();
                 self.output.map(&cx, &snapshot.entries(table.def, table.map), Selection::ALL);
-                self.output.sink.after_event()?;
+            } else {
+                self.output.unassigned_map(&table.def.name, table.map);
             }
+            self.output.sink.after_event()?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::render::{Context, text};
 use crate::sink::Sink;
 use crate::value::Value;
 use hark_diag::{Code, Diagnostic, SourceMap, Span, Style};
-use hark_object::Loss;
+use hark_object::{Loss, Ty, UserMap};
 use std::io::Write;
 
 /// The form of the output.
@@ -110,6 +110,15 @@ impl Output<'_> {
         }
     }
 
+    /// A map at the end that nothing was ever put into: JSON has a record for those that keep averages.
+    pub fn unassigned_map(&mut self, name: &str, map: &UserMap) {
+        use hark_object::agg::Agg;
+        if let (OutputFormat::Json, Ty::Agg(Agg::Avg { .. } | Agg::Stats { .. })) = (self.format, &map.value)
+        {
+            json::no_entries(name, &mut self.sink.buffer);
+        }
+    }
+
     /// What separates the maps at the end from what came before.
     pub fn before_final_maps(&mut self) {
         if self.format == OutputFormat::Text {
@@ -123,7 +132,7 @@ impl Output<'_> {
     /// If the output cannot be written.
     pub fn attached(&mut self, n: usize, quiet: bool) -> Result<(), RunError> {
         match self.format {
-            OutputFormat::Text if quiet => {}
+            _ if quiet => {}
             OutputFormat::Text => {
                 self.say(&format!("Attached {n} probe{}\n", if n == 1 { "" } else { "s" }))?;
             }
@@ -185,6 +194,18 @@ impl Output<'_> {
         }
     }
 
+    /// Something that user space could not do, on standard error whatever the format.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn warning(&mut self, span: Span, message: &str) -> Result<(), RunError> {
+        if self.warnings {
+            self.diagnostic(&Diagnostic::warning(Code::RUNTIME, span, message))
+        } else {
+            Ok(())
+        }
+    }
+
     /// A helper that failed.
     ///
     /// # Errors
@@ -196,10 +217,9 @@ impl Output<'_> {
         let text = bpf_facts::errno(retcode).map_or("Unknown error", |def| def.text);
         match self.format {
             OutputFormat::Text => {
-                let message = format!("{helper} failed: {text}");
-                let diag = Diagnostic::warning(Code::RUNTIME, span, message)
-                    .with_help(format!("the helper returned {retcode}"));
-                self.diagnostic(&diag)
+                let diag = Diagnostic::warning(Code::RUNTIME, span, format!("{helper} failed: {text}"));
+                self.diagnostic(&diag)?;
+                self.say(&format!("Additional Info - helper: {helper}, retcode: {retcode}\n"))
             }
             OutputFormat::Json => {
                 let fields = [

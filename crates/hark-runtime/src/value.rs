@@ -279,9 +279,13 @@ fn integer(bytes: &[u8], n: u8, signed: bool) -> i128 {
     if signed { i128::from(bits as i64 >> unused) } else { i128::from(bits >> unused) }
 }
 
-/// The order of keys: numbers by value, texts by their bytes, tuples, records and arrays member by member.
+/// The order of keys: numbers by value, with a sign even if their type has none, as programs that read the output have
+/// come to expect; texts by their bytes; tuples, records and arrays member by member.
 pub fn compare(a: &Value<'_>, b: &Value<'_>) -> Ordering {
     match (a, b) {
+        (Value::Int { n: x, bytes }, Value::Int { n: y, .. }) => {
+            with_sign(*x, *bytes).cmp(&with_sign(*y, *bytes))
+        }
         (Value::Str { text: x, .. }, Value::Str { text: y, .. }) => x.cmp(y),
         (Value::Buf(x), Value::Buf(y)) | (Value::Mac(x), Value::Mac(y)) => x.cmp(y),
         (Value::Array(x), Value::Array(y))
@@ -307,6 +311,12 @@ pub fn compare(a: &Value<'_>, b: &Value<'_>) -> Ordering {
     }
 }
 
+/// A number of so many bytes as one with a sign.
+fn with_sign(n: i128, bytes: u8) -> i128 {
+    let unused = 128 - 8 * u32::from(bytes.clamp(1, 8));
+    (n << unused) >> unused
+}
+
 /// The number that values of one word are ordered by.
 fn rank(value: &Value<'_>) -> i128 {
     match value {
@@ -329,6 +339,16 @@ mod tests {
         let n = |bytes, signed| integer(&[0xff; 8], bytes, signed);
         assert_eq!([n(1, true), n(2, true), n(4, true), n(8, true)], [-1; 4]);
         assert_eq!([n(1, false), n(4, false), n(8, false)], [255, 0xffff_ffff, i128::from(u64::MAX)]);
+    }
+
+    #[test]
+    fn keys_have_a_sign() {
+        for bytes in [1, 4, 8] {
+            let ty = Ty::Int { bytes, signed: false };
+            let order = |a: &[u8], b: &[u8]| compare(&Value::of(&ty, a), &Value::of(&ty, b));
+            assert_eq!(order(&[0xff; 8], &[0; 8]), Ordering::Less);
+            assert_eq!(order(&[1, 0, 0, 0, 0, 0, 0, 0], &[0; 8]), Ordering::Greater);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod memory;
 mod options;
 mod output;
 mod pointers;
+mod settings;
 mod stacks;
 mod strings;
 mod symbols;
@@ -88,6 +89,7 @@ static ALL: &[&[&dyn Builtin]] = &[
     output::ALL,
     stacks::ALL,
     pointers::ALL,
+    settings::ALL,
     strings::ALL,
     symbols::ALL,
     task::ALL,

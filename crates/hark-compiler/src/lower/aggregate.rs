@@ -223,7 +223,8 @@ impl Lower<'_> {
         let low = self.b.iconst(min);
         self.b.branch(Cond::Slt, value, low, below, other);
         self.b.seal_and_switch(other);
-        let high = self.b.iconst(max);
+        // The last bucket ends below `max` if the step does not divide the range.
+        let high = self.b.iconst(min + i64::from(lhist_buckets(min, max, step)) * step);
         self.b.branch(Cond::Sge, value, high, above, inside);
         self.b.seal_and_switch(inside);
         let offset = self.b.binary_imm(BinOp::Sub, value, min);

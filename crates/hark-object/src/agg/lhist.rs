@@ -9,10 +9,11 @@ pub(super) struct Lhist {
     pub(super) step: i64,
 }
 
-/// Number of buckets of a linear histogram between its ends, without the two outer ones.
+/// Number of buckets of a linear histogram between its ends, without the two outer ones. Buckets have the full width:
+/// what does not fit below `max` belongs to the outer bucket.
 pub fn lhist_buckets(min: i64, max: i64, step: i64) -> u32 {
     let width = max.saturating_sub(min).max(0) as u64;
-    u32::try_from(width.div_ceil(step.max(1) as u64)).unwrap_or(u32::MAX / 16)
+    u32::try_from(width / step.max(1) as u64).unwrap_or(u32::MAX / 16)
 }
 
 impl Lhist {
@@ -33,7 +34,8 @@ impl Lhist {
     }
 
     fn bucket(&self, index: u32, count: u64) -> Bucket {
-        let (min, max, step) = (i128::from(self.min), i128::from(self.max), i128::from(self.step.max(1)));
+        let (min, step) = (i128::from(self.min), i128::from(self.step.max(1)));
+        let max = min + i128::from(self.n() - 2) * step;
         if index == 0 {
             return Bucket {
                 low: None,
@@ -91,6 +93,7 @@ mod tests {
     #[test]
     fn labels_name_the_ends() {
         assert_eq!(labels(10, 40, 15), ["(..., 10)", "[10, 25)", "[25, 40)", "[40, ...)"]);
+        assert_eq!(labels(0, 25, 10), ["(..., 0)", "[0, 10)", "[10, 20)", "[20, ...)"]);
         assert_eq!(labels(0, 2, 1), ["(..., 0)", "[0]", "[1]", "[2, ...)"]);
         assert_eq!(labels(1_047_552, 1_049_600, 1024)[1..], ["[1023K, 1M)", "[1M, 1025K)", "[1025K, ...)"]);
         assert_eq!(labels(500, 1524, 1024)[1], "[500, 1524)");

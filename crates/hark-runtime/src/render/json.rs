@@ -5,8 +5,8 @@ use super::table::{Entries, Selection, key_text};
 use super::{Context, decimal, text};
 use crate::names::format_time;
 use crate::value::{Members, Value};
-use hark_object::StackMode;
 use hark_object::agg::{Agg, Bucket, Series, View};
+use hark_object::{StackMode, Ty};
 
 /// Appends `{"type": KIND, "data": …}` and a line end.
 pub fn record(kind: &str, out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
@@ -52,18 +52,21 @@ pub enum Scalar<'a> {
     Object(&'a str, i128),
 }
 
-/// Appends a map as a record; nothing for a map without entries.
+/// Appends a map as a record; nothing for a map without entries, unless it keeps averages: those always have a record.
 pub fn map(cx: &Context<'_>, entries: &Entries<'_>, selection: Selection, out: &mut Vec<u8>) {
     let order = entries.selected(selection.top);
-    if order.is_empty() {
-        return;
-    }
-    let kind = match entries.value(0) {
-        Value::Agg(Agg::Hist { .. } | Agg::Lhist { .. }, _) => "hist",
-        Value::Agg(Agg::Stats { .. } | Agg::Avg { .. }, _) => "stats",
-        Value::Agg(Agg::Tseries { .. }, _) => "tseries",
+    let kind = match entries.map.value {
+        Ty::Agg(Agg::Hist { .. } | Agg::Lhist { .. }) => "hist",
+        Ty::Agg(Agg::Stats { .. } | Agg::Avg { .. }) => "stats",
+        Ty::Agg(Agg::Tseries { .. }) => "tseries",
         _ => "map",
     };
+    if order.is_empty() {
+        if kind == "stats" {
+            no_entries(entries.name, out);
+        }
+        return;
+    }
     let mut key_buffer = Vec::new();
     record(kind, out, |out| {
         out.push(b'{');
@@ -89,6 +92,15 @@ pub fn map(cx: &Context<'_>, entries: &Entries<'_>, selection: Selection, out: &
             out.push(b'}');
         }
         out.push(b'}');
+    });
+}
+
+/// Appends the record of a map of averages that has no entry.
+pub fn no_entries(name: &str, out: &mut Vec<u8>) {
+    record("stats", out, |out| {
+        out.push(b'{');
+        string(name.as_bytes(), out);
+        out.extend_from_slice(b": {}}");
     });
 }
 

@@ -74,7 +74,9 @@ pub fn value(cx: &Context<'_>, value: &Value<'_>, div: i64, out: &mut Vec<u8>) {
         }
         Value::Errno(0) => out.extend_from_slice(b"Success"),
         Value::Errno(n) => {
-            out.extend_from_slice(bpf_facts::errno(*n).map_or("Unknown error", |def| def.text).as_bytes());
+            out.extend_from_slice(
+                bpf_facts::errno(*n).map_or("Unknown error", |def| def.kernel_text()).as_bytes(),
+            );
         }
         Value::Signal(n) => signal(*n, out),
         Value::Syscall(n) => {
