@@ -94,7 +94,7 @@ impl CompareCase {
             expected.push((format, block.text.clone()));
         }
         let differs = file.str("differs")?.map(str::to_owned);
-        if differs.is_some() != !expected.is_empty() {
+        if differs.is_some() == expected.is_empty() {
             bail!("`differs` and blocks of what hark prints go together");
         }
         Ok(Self {
