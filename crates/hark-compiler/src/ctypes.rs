@@ -305,10 +305,8 @@ impl CTypes {
                 let fits = info.offset.checked_add(ty.layout().size).is_some_and(|end| end <= size);
                 if fits || info.bits.is_some() {
                     let (ty, bits) = match info.bits {
-                        Some(b) => {
-                            let signed = matches!(info.ty, Type::Int { signed: true, .. });
-                            (Ty::Int { bytes: b.load, signed }, Some((b.shift, b.width)))
-                        }
+                        // Without their sign, as bpftrace has it.
+                        Some(b) => (Ty::Int { bytes: b.load, signed: false }, Some((b.shift, b.width))),
                         None => (ty, None),
                     };
                     members.push(Member { name, offset: info.offset, ty, bits });

@@ -76,6 +76,10 @@ pub(crate) struct VarInfo {
     pub name: String,
     /// Type: the join of all that is assigned.
     pub ty: Type,
+    /// Whether `let` says the type: what is assigned must fit it.
+    pub fixed: bool,
+    /// Whether it begins as zero, which no address that the verifier knows can be.
+    pub zeroed: bool,
 }
 
 /// Statements and a value.

@@ -125,6 +125,19 @@ impl Type {
         Type::Ptr(Box::new(self), space)
     }
 
+    /// The type once it lies in a map, tuple or record: the verifier forgets there what an address belongs to, so it
+    /// is read as foreign memory.
+    pub fn parked(&self) -> Type {
+        match self {
+            Type::Ptr(to, Space::Trusted | Space::Own) => Type::Ptr(to.clone(), Space::Kernel),
+            Type::Tuple(members) => Type::Tuple(members.iter().map(Type::parked).collect()),
+            Type::Record(fields) => {
+                Type::Record(fields.iter().map(|(n, t)| (n.clone(), t.parked())).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
     /// Whether it is held in one register: integers, bools, enums, pointers and one-word opaque values.
     pub fn is_scalar(&self) -> bool {
         match self {

@@ -385,7 +385,7 @@ impl Builtin for Concat {
             let text = [until_nul(x), until_nul(y)].concat();
             return Ok(cx.text(&text, call.span));
         }
-        let cap = (cap_of(&a) + cap_of(&b) - 1).min(MAX_CONCAT);
+        let cap = (cap_of(&a) + cap_of(&b)).saturating_sub(1).clamp(1, MAX_CONCAT);
         Ok(call_expr(self, vec![a, b], CallData::None, Type::Str { cap }, call.span))
     }
     fn lower(&self, cx: &mut Lower<'_>, call: &Call, ty: &Type, dst: Option<Mem>) -> Val {

@@ -7,7 +7,7 @@ use crate::typed::{Expr, ExprKind};
 use crate::types::{ArgPlace, Space, Type};
 use bpf_facts::HelperId;
 use ebpf_asm::Size;
-use ebpf_codegen::ir::{BinOp, Cond, InstData, UnOp, Value};
+use ebpf_codegen::ir::{BinOp, Cond, InstData, Type as IrType, UnOp, Value};
 use hark_object::Loss;
 
 /// A place that is not read yet.
@@ -74,51 +74,77 @@ impl Lower<'_> {
         }
     }
 
-    /// The place of an element at a run-time index. Outside the bound it is the first, with a warning.
+    /// The place of an element at a run-time index. Outside the bound there are zeroes, with a warning.
     fn element(&mut self, base: Place, index: &Expr, size: u32, bound: Option<u32>, e: &Expr) -> Place {
-        let mut n = self.scalar(index);
-        if let Some(bound) = bound {
-            n = self.checked_index(n, bound, e);
-        }
-        let offset = self.b.binary_imm(BinOp::Mul, n, i64::from(size));
-        match base {
-            Place::Remote(addr, off, space) => {
-                Place::Remote(self.b.binary(BinOp::Add, addr, offset), off, space)
-            }
-            Place::Near(mem, space @ Space::Trusted) => {
-                // The verifier takes no variable offsets into kernel objects: read it as foreign memory.
-                let _ = space;
-                let ptr = self.b.ptr_off(mem.ptr, mem.off);
-                let ptr = self.b.ptr_add(ptr, offset);
-                Place::Remote(ptr, 0, Space::Kernel)
-            }
+        let n = self.scalar(index);
+        let base = match base {
+            // The verifier takes no variable offsets into kernel objects: read them as foreign memory.
+            Place::Near(mem, Space::Trusted) => Place::Remote(self.address(mem), 0, Space::Kernel),
             Place::Near(mem, space) => {
-                let mem = self.walkable(mem, bound.unwrap_or(1).saturating_mul(size));
-                let ptr = self.b.ptr_add(mem.ptr, offset);
-                let align = if size.is_multiple_of(8) { mem.align } else { 1 };
-                Place::Near(Mem { ptr, align, ..mem }, space)
+                Place::Near(self.walkable(mem, bound.unwrap_or(1).saturating_mul(size)), space)
             }
-        }
-    }
-
-    /// `n` if it is below `bound`, else 0 and a warning.
-    fn checked_index(&mut self, n: Value, bound: u32, e: &Expr) -> Value {
-        let var = self.b.declare_var(ebpf_codegen::ir::Type::I64);
+            remote @ Place::Remote(..) => remote,
+        };
+        let Some(bound) = bound else { return self.step(base, n, size) };
+        let ir_type = match base {
+            Place::Remote(addr, ..) => self.b.func().values[addr].ty,
+            Place::Near(..) => IrType::Ptr,
+        };
+        let var = self.b.declare_var(ir_type);
         let inside = self.b.create_block();
         let outside = self.b.create_cold_block();
         let next = self.b.create_block();
         let limit = self.b.iconst(i64::from(bound));
         self.b.branch(Cond::Ult, n, limit, inside, outside);
         self.b.seal_and_switch(outside);
-        self.runtime_warning("array index out of bounds: the first element was used", e.span);
-        let zero = self.b.iconst(0);
-        self.b.def_var(var, zero);
+        self.runtime_warning("array index out of bounds: the result is 0", e.span);
+        let nothing = match ir_type {
+            IrType::Ptr => {
+                let zeroes = self.new_bytes(size);
+                self.zero(zeroes, size);
+                zeroes.ptr
+            }
+            // What is read there is zero.
+            _ => self.b.iconst(0),
+        };
+        self.b.def_var(var, nothing);
         self.b.jump(next, &[]);
         self.b.seal_and_switch(inside);
-        self.b.def_var(var, n);
+        let (address, found) = match self.step(base, n, size) {
+            Place::Remote(addr, off, space) => {
+                (self.remote_address(addr, off), Place::Remote(addr, 0, space))
+            }
+            Place::Near(mem, space) => {
+                let align = mem.alignment();
+                (self.address(mem), Place::Near(Mem { off: 0, align, ..mem }, space))
+            }
+        };
+        self.b.def_var(var, address);
         self.b.jump(next, &[]);
         self.b.seal_and_switch(next);
-        self.b.use_var(var)
+        let at = self.b.use_var(var);
+        match found {
+            Place::Remote(_, off, space) => Place::Remote(at, off, space),
+            Place::Near(mem, space) => Place::Near(Mem { ptr: at, ..mem }, space),
+        }
+    }
+
+    /// The place so many elements further on.
+    fn step(&mut self, base: Place, n: Value, size: u32) -> Place {
+        let offset = self.b.binary_imm(BinOp::Mul, n, i64::from(size));
+        match base {
+            Place::Remote(addr, off, space) if self.is_ptr(addr) => {
+                Place::Remote(self.b.ptr_add(addr, offset), off, space)
+            }
+            Place::Remote(addr, off, space) => {
+                Place::Remote(self.b.binary(BinOp::Add, addr, offset), off, space)
+            }
+            Place::Near(mem, space) => {
+                let ptr = self.b.ptr_add(mem.ptr, offset);
+                let align = if size.is_multiple_of(8) { mem.align } else { 1 };
+                Place::Near(Mem { ptr, align, ..mem }, space)
+            }
+        }
     }
 
     /// Reads a scalar from a place.
@@ -143,11 +169,10 @@ impl Lower<'_> {
         match bits {
             None => word,
             Some(bits) => {
-                // Shift the field to the top, then down again with or without its sign.
+                // Shift the field to the top, then down again. Without its sign, as bpftrace has it.
                 let up = 64 - i64::from(bits.shift) - i64::from(bits.width);
                 let top = self.b.binary_imm(BinOp::Shl, word, up);
-                let op = if is_signed(ty) { BinOp::Ashr } else { BinOp::Lshr };
-                self.b.binary_imm(op, top, 64 - i64::from(bits.width))
+                self.b.binary_imm(BinOp::Lshr, top, 64 - i64::from(bits.width))
             }
         }
     }

@@ -310,9 +310,7 @@ impl Lower<'_> {
         let fill = |cx: &mut Self, words: &[Value]| {
             let turn = cx.b.param(0);
             let i = cx.b.binary(BinOp::Add, words[0], turn);
-            if let Storage::Scalar(visible) = cx.storage(var) {
-                cx.b.def_var(visible, i);
-            }
+            cx.write_var(var, i);
             cx.block(body);
         };
         let call =

@@ -1,7 +1,7 @@
 //! Expressions.
 
 use super::access::Place;
-use super::{Lower, Mem, Storage, Val};
+use super::{Lower, Mem, Val};
 use crate::typed::{ArithOp, CompareOp, Expr, ExprKind};
 use crate::types::{Space, Type};
 use ebpf_asm::Size;
@@ -58,11 +58,8 @@ impl Lower<'_> {
                 self.write_bytes(dst, text, cap);
                 Val::Mem(dst)
             }
-            ExprKind::Var(var) => match (self.storage(*var), self.variable_memory(*var)) {
-                (Storage::Scalar(var), _) => Val::Scalar(self.b.use_var(var)),
-                (_, Some(mem)) => Val::Mem(mem),
-                (_, None) => Val::None,
-            },
+            ExprKind::Var(var) if e.ty.is_scalar() => Val::Scalar(self.read_var(*var)),
+            ExprKind::Var(var) => self.variable_memory(*var).map_or(Val::None, Val::Mem),
             ExprKind::MapGet(map, key) => self.map_get(*map, key.as_deref(), &e.ty, dst),
             ExprKind::MapReadAgg(map, key, agg) => {
                 Val::Scalar(self.read_aggregate(*map, key.as_deref(), *agg, e.span))
@@ -89,6 +86,7 @@ impl Lower<'_> {
             }
             ExprKind::PtrDiff(p, q, size) => {
                 let (p, q) = (self.scalar(p), self.scalar(q));
+                let (p, q) = (self.as_number(p), self.as_number(q));
                 let bytes = self.b.binary(BinOp::Sub, p, q);
                 if *size == 1 {
                     return Val::Scalar(bytes);
@@ -96,7 +94,7 @@ impl Lower<'_> {
                 Val::Scalar(self.b.binary_imm(BinOp::Sdiv, bytes, i64::from(*size)))
             }
             ExprKind::Compare(op, signed, a, b) => {
-                let (a, b) = (self.scalar(a), self.scalar(b));
+                let (a, b) = self.compared(*op, a, b);
                 Val::Scalar(self.b.icmp(condition(*op, *signed), a, b))
             }
             ExprKind::StrEq(negated, a, b) => {
@@ -156,14 +154,15 @@ impl Lower<'_> {
                 Val::Mem(dst)
             }
             ExprKind::IncDecVar { var, step, postfix } => {
-                let Storage::Scalar(var) = self.storage(*var) else { return Val::None };
-                let before = self.b.use_var(var);
+                let ty = self.unit.vars[var.0 as usize].ty.clone();
+                let before = self.read_var(*var);
                 let after = if self.is_ptr(before) {
                     self.b.ptr_off(before, *step as i32)
                 } else {
-                    self.b.binary_imm(BinOp::Add, before, *step)
+                    let sum = self.b.binary_imm(BinOp::Add, before, *step);
+                    self.resize(sum, &Type::I64, &ty)
                 };
-                self.b.def_var(var, after);
+                self.write_var(*var, after);
                 Val::Scalar(if *postfix { before } else { after })
             }
             ExprKind::IncDecMap { map, key, step, postfix, used } => {
@@ -192,17 +191,15 @@ impl Lower<'_> {
 
     fn address_of(&mut self, inner: &Expr) -> Value {
         match &inner.kind {
-            ExprKind::Var(var) => match self.storage(*var) {
-                Storage::Memory(slot) => self.b.slot_addr(slot),
-                Storage::Far(ptr) => ptr,
-                Storage::Scalar(var) => {
-                    // The variable itself is a register: what is given out is a copy.
-                    let value = self.b.use_var(var);
-                    let copy = self.new_bytes(8);
-                    self.store(value, copy, &inner.ty);
-                    copy.ptr
-                }
+            // Variables whose address is taken lie in memory.
+            ExprKind::Var(var) => match self.variable_memory(*var) {
+                Some(mem) => self.address(mem),
+                None => self.b.iconst(0),
             },
+            ExprKind::MapGet(map, None) if self.is_direct(*map) => {
+                let at = self.scalar_map(*map);
+                self.address(at)
+            }
             _ => match self.place(inner) {
                 Place::Near(mem, _) => self.address(mem),
                 Place::Remote(
@@ -282,19 +279,11 @@ impl Lower<'_> {
                 }
                 Val::Mem(dst)
             }
-            (Type::Tuple(have), Type::Tuple(want)) => {
-                let members: Vec<(Type, Type)> = have.iter().cloned().zip(want.iter().cloned()).collect();
-                self.convert_members(inner, &members, to, dst)
-            }
-            (Type::Record(have), Type::Record(want)) => {
-                // Fields may stand in another order.
-                let members: Vec<(Type, Type)> = want
-                    .iter()
-                    .filter_map(|(name, ty)| {
-                        have.iter().find(|(n, _)| n == name).map(|(_, t)| (t.clone(), ty.clone()))
-                    })
-                    .collect();
-                self.convert_members(inner, &members, to, dst)
+            (from @ (Type::Tuple(_) | Type::Record(_)), Type::Tuple(_) | Type::Record(_)) => {
+                let src = self.mem(inner);
+                let dst = self.dst(dst, to);
+                self.convert_memory(src, from, dst, to);
+                Val::Mem(dst)
             }
             (Type::Array(..), to) if to.is_scalar() => {
                 let src = self.mem(inner);
@@ -310,35 +299,47 @@ impl Lower<'_> {
         }
     }
 
-    fn convert_members(
-        &mut self,
-        inner: &Expr,
-        members: &[(Type, Type)],
-        to: &Type,
-        dst: Option<Mem>,
-    ) -> Val {
-        let src = self.mem(inner);
-        let dst = self.dst(dst, to);
+    /// Converts a value that lies in memory: tuples and records member by member, those of records by their names.
+    pub(super) fn convert_memory(&mut self, src: Mem, from: &Type, dst: Mem, to: &Type) {
+        let members: Vec<(usize, &Type, &Type)> = match (from, to) {
+            (Type::Tuple(have), Type::Tuple(want)) => {
+                have.iter().zip(want).enumerate().map(|(i, (h, w))| (i, h, w)).collect()
+            }
+            (Type::Record(have), Type::Record(want)) => want
+                .iter()
+                .filter_map(|(name, want)| {
+                    let i = have.iter().position(|(n, _)| n == name)?;
+                    Some((i, &have[i].1, want))
+                })
+                .collect(),
+            (have, want) if have.is_scalar() => {
+                let value = self.load(src, have);
+                let value = self.resize(value, have, want);
+                return self.store(value, dst, want);
+            }
+            (have, want) => {
+                let have = have.ty(self.types).layout().size;
+                let want = want.ty(self.types).layout().size;
+                self.copy(dst, src, have.min(want));
+                if want > have {
+                    self.zero(dst.plus(have), want - have);
+                }
+                return;
+            }
+        };
+        // What lies between the members is zero.
         let size = to.ty(self.types).layout().size;
         self.zero(dst, size);
-        let from_offsets = inner.ty.ty(self.types).member_offsets();
+        let from_offsets = from.ty(self.types).member_offsets();
         let to_offsets = to.ty(self.types).member_offsets();
-        for (i, (have, want)) in members.iter().enumerate() {
-            let (from, at) = (src.plus(from_offsets[i]), dst.plus(to_offsets[i]));
-            if have.is_scalar() {
-                let value = self.load(from, have);
-                let value = self.resize(value, have, want);
-                self.store(value, at, want);
-            } else {
-                let len = have.ty(self.types).layout().size.min(want.ty(self.types).layout().size);
-                self.copy(at, from, len);
-            }
+        for ((i, have, want), at) in members.into_iter().zip(to_offsets) {
+            self.convert_memory(src.plus(from_offsets[i]), have, dst.plus(at), want);
         }
-        Val::Mem(dst)
     }
 
     /// A scalar of one type as one of another.
     pub(crate) fn resize(&mut self, value: Value, from: &Type, to: &Type) -> Value {
+        let value = if super::is_pointer_value(to) { value } else { self.as_number(value) };
         let Some((want, signed)) = to.int_shape() else { return value };
         let (have, was_signed) = from.int_shape().unwrap_or((8, false));
         if *to == Type::Bool {
@@ -420,7 +421,7 @@ impl Lower<'_> {
             }
             ExprKind::Compare(op, signed, a, b) => {
                 self.set_span(e.span);
-                let (a, b) = (self.scalar(a), self.scalar(b));
+                let (a, b) = self.compared(*op, a, b);
                 self.b.branch(condition(*op, *signed), a, b, yes, no);
             }
             _ => {
@@ -428,6 +429,14 @@ impl Lower<'_> {
                 self.b.branch_nonzero(value, yes, no);
             }
         }
+    }
+
+    /// The sides of a comparison. Pointers can be compared with null only; anything else takes their numbers.
+    fn compared(&mut self, op: CompareOp, a: &Expr, b: &Expr) -> (Value, Value) {
+        let equality = matches!(op, CompareOp::Eq | CompareOp::Ne);
+        let with_null = equality && b.as_int() == Some(0);
+        let (a, b) = (self.scalar(a), self.scalar(b));
+        if with_null { (a, b) } else { (self.as_number(a), self.as_number(b)) }
     }
 
     /// A condition as 0 or 1.

@@ -79,7 +79,7 @@ impl Lower<'_> {
     }
 
     /// Whether it is one value at a constant address: no keys, no CPUs, no generations.
-    fn is_direct(&self, map: MapId) -> bool {
+    pub(super) fn is_direct(&self, map: MapId) -> bool {
         let has_key = self.user_map(map).is_none_or(|user| user.key.is_some());
         !has_key && !self.is_per_cpu(map) && self.generation(map).is_none()
     }
@@ -90,7 +90,7 @@ impl Lower<'_> {
     }
 
     /// The value of a map that [is direct](Self::is_direct).
-    fn scalar_map(&mut self, map: MapId) -> Mem {
+    pub(super) fn scalar_map(&mut self, map: MapId) -> Mem {
         let map = self.map_ref(map);
         Mem::at(self.b.value(InstData::MapValueAddr(map, 0)))
     }

@@ -2,8 +2,9 @@
 
 use super::Lower;
 use crate::types::Type;
+use bpf_facts::HelperId;
 use ebpf_asm::Size;
-use ebpf_codegen::ir::Value;
+use ebpf_codegen::ir::{InstData, Value};
 use hark_object::Ty;
 
 /// A place in the program's own memory: a slot, a map value, a record, the context.
@@ -108,9 +109,31 @@ impl Lower<'_> {
         self.b.load_ext(scalar_size(ty), is_signed(ty), mem.ptr, mem.off)
     }
 
+    /// Loads a scalar of a type that may be a pointer in the verifier's sense.
+    pub(crate) fn load_any(&mut self, mem: Mem, ty: &Type) -> Value {
+        if super::is_pointer_value(ty) {
+            return self.b.value(InstData::LoadPtr { ptr: mem.ptr, off: mem.off });
+        }
+        self.load(mem, ty)
+    }
+
     /// Stores a scalar of a type.
     pub(crate) fn store(&mut self, value: Value, mem: Mem, ty: &Type) {
+        let value = self.as_number(value);
         self.b.store(scalar_size(ty), value, mem.ptr, mem.off);
+    }
+
+    /// The number that a pointer is, so that it can go anywhere and be computed with: to the verifier a pointer stays
+    /// one in registers and on the stack, but what a helper copies is a number.
+    pub(crate) fn as_number(&mut self, value: Value) -> Value {
+        if !self.is_ptr(value) {
+            return value;
+        }
+        let (here, there) = (self.new_bytes(8), self.new_bytes(8));
+        self.b.store(Size::Dw, value, here.ptr, here.off);
+        let len = self.b.iconst(8);
+        self.b.call(HelperId::PROBE_READ_KERNEL, &[there.ptr, len, here.ptr]);
+        self.b.load(Size::Dw, there.ptr, there.off)
     }
 
     /// Stores a word.

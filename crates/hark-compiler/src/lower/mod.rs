@@ -143,8 +143,10 @@ impl<'a> Lower<'a> {
         let unit = self.unit;
         unit.vars
             .iter()
-            .map(|var| {
-                if var.ty.is_scalar() {
+            .enumerate()
+            .map(|(i, var)| {
+                let id = VarId(i as u32);
+                if var.ty.is_scalar() && !self.totals.addressed.contains(&id) {
                     let ty = if is_pointer_value(&var.ty) { IrType::Ptr } else { IrType::I64 };
                     Storage::Scalar(self.b.declare_var(ty))
                 } else {
@@ -258,7 +260,31 @@ impl<'a> Lower<'a> {
         self.storage[var.0 as usize]
     }
 
-    /// The memory of a variable that is no scalar.
+    /// The value of a variable that is a scalar.
+    fn read_var(&mut self, var: VarId) -> Value {
+        if let Storage::Scalar(variable) = self.storage(var) {
+            return self.b.use_var(variable);
+        }
+        let ty = self.unit.vars[var.0 as usize].ty.clone();
+        match self.variable_memory(var) {
+            Some(mem) => self.load_any(mem, &ty),
+            None => self.b.iconst(0),
+        }
+    }
+
+    /// Gives a variable that is a scalar another value.
+    fn write_var(&mut self, var: VarId, value: Value) {
+        if let Storage::Scalar(variable) = self.storage(var) {
+            return self.b.def_var(variable, value);
+        }
+        let ty = self.unit.vars[var.0 as usize].ty.clone();
+        if let Some(mem) = self.variable_memory(var) {
+            // A pointer stays one.
+            self.b.store(mem::scalar_size(&ty), value, mem.ptr, mem.off);
+        }
+    }
+
+    /// The memory of a variable that has one: it is no scalar, or its address is taken.
     fn variable_memory(&mut self, var: VarId) -> Option<Mem> {
         match self.storage(var) {
             Storage::Scalar(_) => None,

@@ -77,15 +77,15 @@ impl Lower<'_> {
 
     fn assign_var(&mut self, var: VarId, value: Option<&Expr>) {
         let ty = self.unit.vars[var.0 as usize].ty.clone();
+        if ty.is_scalar() {
+            let word = match value {
+                Some(value) => self.scalar(value),
+                None => self.b.iconst(0),
+            };
+            return self.write_var(var, word);
+        }
         match (self.storage(var), value) {
-            (Storage::Scalar(variable), Some(value)) => {
-                let word = self.scalar(value);
-                self.b.def_var(variable, word);
-            }
-            (Storage::Scalar(variable), None) => {
-                let zero = self.b.iconst(0);
-                self.b.def_var(variable, zero);
-            }
+            (Storage::Scalar(_), _) => {}
             (Storage::Memory(_) | Storage::Far(_), None) => {
                 let Some(at) = self.variable_memory(var) else { return };
                 let len = ty.ty(self.types).layout().size;
@@ -109,21 +109,13 @@ impl Lower<'_> {
     /// Assigns a value of type `from` that lies in memory.
     pub(crate) fn assign_from_memory(&mut self, var: VarId, mem: Mem, from: &Type) {
         let ty = self.unit.vars[var.0 as usize].ty.clone();
-        match self.storage(var) {
-            Storage::Scalar(variable) => {
-                let word = self.load(mem, from);
-                let word = self.resize(word, from, &ty);
-                self.b.def_var(variable, word);
-            }
-            Storage::Memory(_) | Storage::Far(_) => {
-                let Some(at) = self.variable_memory(var) else { return };
-                let (have, want) = (from.ty(self.types).layout().size, ty.ty(self.types).layout().size);
-                self.copy(at, mem, have.min(want));
-                if want > have {
-                    self.zero(at.plus(have), want - have);
-                }
-            }
+        if ty.is_scalar() {
+            let word = self.load(mem, from);
+            let word = self.resize(word, from, &ty);
+            return self.write_var(var, word);
         }
+        let Some(at) = self.variable_memory(var) else { return };
+        self.convert_memory(mem, from, at, &ty);
     }
 
     fn mem_copy_of(&mut self, value: &Expr, ty: &Type) -> Mem {
@@ -153,7 +145,6 @@ impl Lower<'_> {
     }
 
     fn for_range(&mut self, var: VarId, from: &Expr, to: &Expr, body: &Block) {
-        let Storage::Scalar(visible) = self.storage(var) else { return };
         let turns = from.as_int().zip(to.as_int()).map(|(from, to)| to.saturating_sub(from).max(0));
         let from = self.scalar(from);
         let to = self.scalar(to);
@@ -178,7 +169,7 @@ impl Lower<'_> {
         let n = self.b.use_var(counter);
         self.b.branch(Cond::Slt, n, to, inside, done);
         self.b.seal_and_switch(inside);
-        self.b.def_var(visible, n);
+        self.write_var(var, n);
         self.loops.push((step, done));
         self.block(body);
         self.loops.pop();

@@ -11,6 +11,8 @@ pub(crate) struct Uses {
     pub counts: FxHashMap<VarId, u32>,
     /// Variables that are assigned.
     pub changed: BTreeSet<VarId>,
+    /// Variables whose address is taken.
+    pub addressed: BTreeSet<VarId>,
     /// Whether it holds a `return` or `exit()`.
     pub leaves: bool,
     /// Whether it holds a `break` or `continue`.
@@ -135,7 +137,6 @@ impl Uses {
             | ExprKind::Not(a)
             | ExprKind::Convert(a)
             | ExprKind::Deref(a)
-            | ExprKind::AddrOf(a)
             | ExprKind::Member(a, _)
             | ExprKind::Field { base: a, .. } => self.expr(a),
             ExprKind::Arith(_, a, b)
@@ -156,6 +157,12 @@ impl Uses {
                 self.expr(cond);
                 self.block(then);
                 els.iter().for_each(|b| self.block(b));
+            }
+            ExprKind::AddrOf(a) => {
+                if let ExprKind::Var(var) = a.kind {
+                    self.addressed.insert(var);
+                }
+                self.expr(a);
             }
             ExprKind::Block(block) => self.block(block),
             ExprKind::Tuple(members) => members.iter().for_each(|e| self.expr(e)),

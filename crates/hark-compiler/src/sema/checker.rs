@@ -7,7 +7,7 @@ use super::walk::walk_expr;
 use crate::ctypes::CTypes;
 use crate::probes::Context;
 use crate::target::{Options, Target};
-use crate::typed::{Expr, ExprKind, MapId, MapInfo, MapKind, Unit, VarId, VarInfo};
+use crate::typed::{Expr, ExprKind, MapId, MapInfo, MapKind, Unit, VarId, VarInfo, wrap};
 use crate::types::Type;
 use hark_diag::{Code, Diagnostic, Span};
 use hark_object::Config;
@@ -44,6 +44,8 @@ pub struct Checker<'a> {
     /// Types of variables by unit and declaration, kept from round to round.
     vars: Vec<IndexMap<(String, Span), VarInfo>>,
     diags: Vec<Diagnostic>,
+    /// Of what is looked at once only.
+    lasting: Vec<Diagnostic>,
     changed: bool,
     last_round: bool,
     // The unit being checked:
@@ -78,6 +80,7 @@ impl<'a> Checker<'a> {
             maps: IndexMap::new(),
             vars: Vec::new(),
             diags: Vec::new(),
+            lasting: Vec::new(),
             changed: false,
             last_round: false,
             context,
@@ -112,8 +115,7 @@ impl<'a> Checker<'a> {
         self.loops = 0;
         let predicate = source.probe.predicate.as_ref().map(|e| self.condition(e));
         let body = self.statements(&source.probe.body);
-        let vars =
-            self.vars[index].values().map(|v| VarInfo { name: v.name.clone(), ty: v.ty.settled() }).collect();
+        let vars = self.vars[index].values().map(|v| VarInfo { ty: v.ty.settled(), ..v.clone() }).collect();
         Unit { probes: source.probes.clone(), context: source.context.clone(), vars, predicate, body }
     }
 
@@ -129,7 +131,8 @@ impl<'a> Checker<'a> {
                 MapInfo { key, value: state.value.settled(), declared: state.declared, generations: false };
             maps.insert(name, info);
         }
-        (maps, self.diags)
+        self.lasting.extend(self.diags);
+        (maps, self.lasting)
     }
 
     /// Reports.
@@ -185,7 +188,12 @@ impl<'a> Checker<'a> {
     pub(super) fn declare_var(&mut self, name: &str, span: Span) -> VarId {
         let entry = self.vars[self.unit].entry((name.to_string(), span));
         let id = VarId(entry.index() as u32);
-        entry.or_insert_with(|| VarInfo { name: spelled(name).to_string(), ty: Type::Unknown });
+        entry.or_insert_with(|| VarInfo {
+            name: spelled(name).to_string(),
+            ty: Type::Unknown,
+            fixed: false,
+            zeroed: false,
+        });
         self.scopes.last_mut().expect("a unit has a scope").insert(name.to_string(), id);
         id
     }
@@ -202,7 +210,12 @@ impl<'a> Checker<'a> {
     /// Joins what is assigned into the variable's type.
     pub(crate) fn assign_var(&mut self, id: VarId, ty: &Type, span: Span) {
         let var = &mut self.vars[self.unit][id.0 as usize];
+        let parked = if var.zeroed { ty.parked() } else { ty.clone() };
+        let ty = &parked;
         match join(&var.ty, ty) {
+            Some(joined) if var.fixed && joined != var.ty => {
+                self.refuse_declared(id, ty, span);
+            }
             Some(joined) => {
                 if joined != var.ty {
                     var.ty = joined;
@@ -217,9 +230,51 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Says that the type of a `let` does not hold a value.
+    fn refuse_declared(&mut self, id: VarId, ty: &Type, span: Span) {
+        let var = &self.vars[self.unit][id.0 as usize];
+        let message =
+            format!("${} is declared as {}, it cannot take {}", var.name, var.ty.settled(), ty.settled());
+        let diag = Diagnostic::error(Code::NOT_ASSIGNABLE, span, message);
+        self.report(diag.with_help("cast the value to the type, or declare the variable wider"));
+    }
+
+    /// As [`Checker::assign_var`], of a value: a variable whose type `let` says takes every integer, cut to its width,
+    /// but no literal that does not fit.
+    pub(super) fn assign_value(&mut self, id: VarId, value: &Expr, span: Span) {
+        let var = &self.vars[self.unit][id.0 as usize];
+        if let (true, Type::Int { bytes, signed }) = (var.fixed, &var.ty)
+            && matches!(value.ty, Type::Int { .. } | Type::Enum(_))
+        {
+            let fits = match value.kind {
+                ExprKind::Int(n) => {
+                    let below_zero = n < 0 && value.ty != Type::U64;
+                    wrap(n, *bytes, *signed) == n && (below_zero == (*signed && n < 0))
+                }
+                _ => true,
+            };
+            if !fits {
+                self.refuse_declared(id, &value.ty, span);
+            }
+            return;
+        }
+        self.assign_var(id, &value.inferred(), span);
+    }
+
+    /// Says that the variable begins as zero.
+    pub(super) fn begin_as_zero(&mut self, id: VarId) {
+        self.vars[self.unit][id.0 as usize].zeroed = true;
+    }
+
+    /// Whether `let` says the variable's type.
+    pub(super) fn is_fixed(&self, id: VarId) -> bool {
+        self.vars[self.unit][id.0 as usize].fixed
+    }
+
     /// Fixes the variable's type, as `let $x: T` does.
     pub(super) fn fix_var(&mut self, id: VarId, ty: Type) {
         let var = &mut self.vars[self.unit][id.0 as usize];
+        var.fixed = true;
         if var.ty != ty {
             var.ty = ty;
             self.changed = true;
@@ -242,7 +297,7 @@ impl<'a> Checker<'a> {
                 "percpulruhash" => MapKind::PercpuLruHash,
                 other => {
                     let text = format!("unknown kind of map: {other}");
-                    self.diags.push(
+                    self.lasting.push(
                         Diagnostic::error(Code::UNKNOWN_TYPE, decl.kind.span, text)
                             .with_help("maps are hash, lruhash, percpuhash or percpulruhash"),
                     );
@@ -257,7 +312,7 @@ impl<'a> Checker<'a> {
             });
             let Some(size) = size else {
                 let text = "the size of a map is a number above 0";
-                self.diags.push(Diagnostic::error(Code::NOT_CONSTANT, decl.size.span, text));
+                self.lasting.push(Diagnostic::error(Code::NOT_CONSTANT, decl.size.span, text));
                 continue;
             };
             let state = MapState {
@@ -352,9 +407,9 @@ impl<'a> Checker<'a> {
     pub(crate) fn map_access(&mut self, id: MapId, keys: &[ast::Expr], span: Span) -> Option<Expr> {
         let key = match keys {
             [] => None,
-            [one] => Some(self.value(one)),
+            [one] => Some(self.parked(one)),
             many => {
-                let members: Vec<Expr> = many.iter().map(|k| self.value(k)).collect();
+                let members: Vec<Expr> = many.iter().map(|k| self.parked(k)).collect();
                 let ty = Type::Tuple(members.iter().map(|m| m.ty.clone()).collect());
                 Some(Expr { kind: ExprKind::Tuple(members), ty, span })
             }

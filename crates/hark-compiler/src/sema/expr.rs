@@ -18,6 +18,13 @@ impl Checker<'_> {
         self.use_value(e)
     }
 
+    /// As [`Checker::value`], to be stored in a map, tuple or record.
+    pub(crate) fn parked(&mut self, e: &ast::Expr) -> Expr {
+        let e = self.value(e);
+        let ty = e.ty.parked();
+        self.convert(e, &ty)
+    }
+
     /// Turns the access of an aggregation into its number, and refuses what has no value.
     pub(crate) fn use_value(&mut self, e: Expr) -> Expr {
         match (&e.ty, &e.kind) {
@@ -166,12 +173,12 @@ impl Checker<'_> {
             }
             ast::ExprKind::Index(base, index) => self.index(base, index, span),
             ast::ExprKind::Tuple(members) => {
-                let members: Vec<Expr> = members.iter().map(|m| self.value(m)).collect();
+                let members: Vec<Expr> = members.iter().map(|m| self.parked(m)).collect();
                 let ty = Type::Tuple(members.iter().map(|m| m.ty.clone()).collect());
                 of(ExprKind::Tuple(members), ty)
             }
             ast::ExprKind::Record(fields) => {
-                let values: Vec<Expr> = fields.iter().map(|(_, e)| self.value(e)).collect();
+                let values: Vec<Expr> = fields.iter().map(|(_, e)| self.parked(e)).collect();
                 let ty = Type::Record(
                     fields.iter().zip(&values).map(|((n, _), v)| (n.text.clone(), v.ty.clone())).collect(),
                 );
@@ -321,6 +328,14 @@ impl Checker<'_> {
         };
         match (&value.ty, &to) {
             (Type::Unknown, _) => Expr { kind: value.kind, ty: to, span },
+            (_, Type::Enum(e))
+                if let Some(n) = value.as_int()
+                    && !e.variants.is_empty()
+                    && e.variants.iter().all(|(v, _)| *v != n) =>
+            {
+                let message = format!("enum {} has no enumerator of value {n}", e.name);
+                self.fail(Diagnostic::error(Code::TYPE_MISMATCH, span, message))
+            }
             (from, to) if from.is_integral() && to.is_integral() => {
                 if from == to && !value.is_flexible() {
                     return value;
@@ -363,7 +378,18 @@ impl Checker<'_> {
                 let have = self.types.size_of(from);
                 let size = self.types.size_of(elem).max(1);
                 let want = if *len == 0 { have / size } else { *len };
-                if want * size != have {
+                // A literal is as wide as the array wants it, if it fits.
+                let (bytes, value) = match value.kind {
+                    ExprKind::Int(n) if want * size != have && want * size <= 8 => {
+                        let bytes = (want * size) as u8;
+                        let wide = Type::Int { bytes, signed: true };
+                        let fits = wrap(n, bytes, true) == n || wrap(n, bytes, false) == n;
+                        let ty = if fits && bytes.is_power_of_two() { wide } else { value.ty.clone() };
+                        (self.types.size_of(&ty), Expr { ty, ..value })
+                    }
+                    _ => (have, value),
+                };
+                if want * size != bytes {
                     return refuse(self, &value);
                 }
                 let ty = Type::Array(elem.clone(), want);
@@ -422,7 +448,9 @@ impl Checker<'_> {
                         return self.fail(Diagnostic::error(Code::TYPE_MISMATCH, span, message));
                     }
                 };
-                self.assign_var(var, &widened(&value.ty), span);
+                if !self.is_fixed(var) {
+                    self.assign_var(var, &widened(&value.ty), span);
+                }
                 let ty = self.var_type(var);
                 Expr { kind: ExprKind::IncDecVar { var, step, postfix }, ty, span }
             }

@@ -1,7 +1,7 @@
 //! Joins of types: what a variable or map must be to hold everything that is assigned to it.
 
 use crate::typed::{Expr, ExprKind};
-use crate::types::Type;
+use crate::types::{Space, Type};
 
 impl Type {
     /// With every literal taken as signed: the type once inference has ended.
@@ -63,14 +63,16 @@ pub(crate) fn join(a: &Type, b: &Type) -> Option<Type> {
         (Type::Int { bytes: x, signed: s }, Type::Int { bytes: y, signed: t }) => {
             join_ints((*x, *s), (*y, *t))
         }
-        (Type::Literal(_), ptr @ Type::Ptr(..)) | (ptr @ Type::Ptr(..), Type::Literal(_)) => ptr.clone(),
-        (Type::Ptr(x, space), Type::Ptr(y, _)) => {
+        (Type::Literal(_), ptr @ Type::Ptr(..)) | (ptr @ Type::Ptr(..), Type::Literal(_)) => ptr.parked(),
+        // Where a variable lies: what it holds may still grow.
+        (Type::Ptr(x, Space::Own), Type::Ptr(y, Space::Own)) if join(x, y).is_some() => {
+            join(x, y)?.ptr(Space::Own)
+        }
+        (Type::Ptr(x, s), Type::Ptr(y, t)) => {
             // Pointers to different things: the first one's type stays, as in C with a warning.
             let to = if **x == Type::Void { y } else { x };
-            Type::Ptr(to.clone(), *space)
+            Type::Ptr(to.clone(), join_spaces(*s, *t))
         }
-        (Type::Bool, int @ (Type::Int { .. } | Type::Literal(_)))
-        | (int @ (Type::Int { .. } | Type::Literal(_)), Type::Bool) => int.clone(),
         (Type::Enum(e), Type::Literal(x)) | (Type::Literal(x), Type::Enum(e)) => {
             if *x <= e.bytes {
                 Type::Enum(e.clone())
@@ -97,6 +99,15 @@ pub(crate) fn join(a: &Type, b: &Type) -> Option<Type> {
         }
         _ => return None,
     })
+}
+
+/// Where an address of either may lie.
+fn join_spaces(a: Space, b: Space) -> Space {
+    match (a, b) {
+        (a, b) if a == b => a,
+        (Space::User | Space::Any, _) | (_, Space::User | Space::Any) => Space::Any,
+        _ => Space::Kernel,
+    }
 }
 
 /// Same sign: the wider. A signed one that is wider than the unsigned: that. Otherwise signed and twice as wide.

@@ -50,16 +50,24 @@ impl Checker<'_> {
                 let value = value.as_ref().map(|e| self.value(e));
                 let id = self.declare_var(&var.text, var.span);
                 if let Some(ty) = ty {
-                    let ty = self.type_expr(ty)?;
-                    self.fix_var(id, ty);
+                    // `string` without a size is as long as what is assigned.
+                    if matches!(&ty.kind, ast::TypeKind::Named(name) if name == "string") {
+                        self.assign_var(id, &Type::Str { cap: 1 }, span);
+                    } else {
+                        let ty = self.type_expr(ty)?;
+                        self.fix_var(id, ty.parked());
+                    }
                 }
                 let value = match value {
                     Some(value) => {
-                        self.assign_var(id, &value.inferred(), span);
+                        self.assign_value(id, &value, span);
                         let want = self.var_type(id);
                         Some(self.convert(value, &want))
                     }
-                    None => None,
+                    None => {
+                        self.begin_as_zero(id);
+                        None
+                    }
                 };
                 StmtKind::AssignVar(id, value)
             }
@@ -71,10 +79,11 @@ impl Checker<'_> {
             ast::StmtKind::ForRange { var, from, to, body } => {
                 let from = self.integer(from);
                 let to = self.integer(to);
+                let ty = self.common_type(&from, &to, span).unwrap_or(Type::I64);
                 let (from, to) = (self.convert(from, &Type::I64), self.convert(to, &Type::I64));
                 self.push_scope();
                 let id = self.loop_var(var);
-                self.assign_var(id, &Type::I64, var.span);
+                self.assign_var(id, &ty, var.span);
                 let body = self.loop_body(body);
                 self.pop_scope();
                 StmtKind::ForRange { var: id, from, to, body }
@@ -265,7 +274,7 @@ impl Checker<'_> {
                     self.report(Diagnostic::error(Code::NOT_ASSIGNABLE, value.span, message));
                     return None;
                 }
-                self.assign_var(id, &value.inferred(), value.span);
+                self.assign_value(id, &value, value.span);
                 let want = self.var_type(id);
                 let value = self.convert(value, &want);
                 Some(StmtKind::AssignVar(id, Some(value)))
@@ -306,6 +315,8 @@ impl Checker<'_> {
                     self.report(Diagnostic::error(Code::NOT_ASSIGNABLE, span, message));
                     return None;
                 }
+                let ty = value.ty.parked();
+                let value = self.convert(value, &ty);
                 self.assign_map(id, &value.inferred(), value.span);
                 let want = self.map_value(id);
                 let value = self.convert(value, &want);
