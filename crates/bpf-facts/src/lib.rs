@@ -20,6 +20,7 @@ mod renamed;
 mod sections;
 mod signals;
 mod syscalls;
+mod targets;
 mod version;
 
 pub use contexts::{Arch, CtxAccess, CtxField, CtxFieldKind, CtxLayout, ctx_layout, sock_fields};
@@ -44,4 +45,8 @@ pub use renamed::{RENAMED, Renamed, renamed};
 pub use sections::{SECTIONS, SectionDef, SectionTarget, section_of};
 pub use signals::{SIGNALS, SignalDef, signal, signal_by_name};
 pub use syscalls::{SYSCALLS, syscall_name};
+pub use targets::{
+    ITER_ARGS, IterArg, IterField, NO_RETURN, NO_RETURN_SINCE, TRACEPOINT_ARGS, TRACEPOINT_ARGS_SINCE,
+    TracepointArgs, UNTRACEABLE, iter_field, tracepoint_args,
+};
 pub use version::V;

@@ -2,6 +2,7 @@
 
 use crate::cfg::Cfg;
 use crate::era::Era;
+use crate::target::Target;
 use crate::{MapShape, ProgEnv};
 use bpf_facts::{CtxLayout, KernelProfile, ctx_layout};
 use ebpf_asm::Program;
@@ -14,6 +15,8 @@ pub(crate) struct Env<'a> {
     pub(crate) era: Era,
     pub(crate) cfg: Cfg,
     pub(crate) ctx: Option<&'static CtxLayout>,
+    /// What the program is attached to, if BTF types that.
+    pub(crate) target: Option<Target<'a>>,
     /// Those of the program, then the ones inside of them.
     pub(crate) maps: Vec<Map<'a>>,
     /// Which subprograms are verified on their own.
@@ -52,6 +55,7 @@ impl<'a> Env<'a> {
             profile,
             era: Era::of(profile.version),
             ctx: ctx_layout(prog.ty, profile.arch),
+            target: None,
             cfg,
             maps,
             global,

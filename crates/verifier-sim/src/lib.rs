@@ -16,11 +16,13 @@ mod cfg;
 mod env;
 mod era;
 mod explore;
+mod fields;
 mod precise;
 mod prune;
 mod rules;
 mod state;
 mod states;
+mod target;
 mod tnum;
 mod transfer;
 
@@ -353,7 +355,14 @@ pub fn verify(p: &Program, prog: &ProgEnv<'_>, profile: &KernelProfile, o: &Opti
             return report;
         }
     };
-    let env = env::Env::new(p, prog, profile, cfg);
+    let target = match target::of(prog, profile.version) {
+        Ok(target) => target,
+        Err(stop) => {
+            report.stop(InsnIdx(0), vec![InsnIdx(0)], *stop);
+            return report;
+        }
+    };
+    let env = env::Env { target, ..env::Env::new(p, prog, profile, cfg) };
     let mut walk = explore::Walk::new(&env, o);
     let mut entry = StackFrame::new(0, u32::MAX, 0);
     entry.regs[1] = RegState::pointer(RegKind::Ctx, Flags::NONE, 0);

@@ -73,7 +73,7 @@ impl IdMap {
 impl Compare<'_> {
     /// Whether `old`, verified from instruction `at` on, covers `cur`.
     pub(crate) fn covers(&self, old: &State, cur: &State, at: u32) -> bool {
-        if old.top != cur.top || old.refs.len() != cur.refs.len() {
+        if old.top != cur.top || old.refs.len() != cur.refs.len() || old.rcu_locks != cur.rcu_locks {
             return false;
         }
         let mut ids = IdMap::new(self.last_id);

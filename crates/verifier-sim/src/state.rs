@@ -401,6 +401,8 @@ pub struct State {
     /// Where this path's history since the checkpoint stands in the walk's.
     pub(crate) history: (u32, u32),
     pub(crate) may_goto_depth: u32,
+    /// Read-side sections of RCU that the program is in.
+    pub(crate) rcu_locks: u32,
     pub(crate) callback_unroll_depth: u32,
     /// Number of checkpoints on the path.
     pub(crate) depth: u32,
@@ -420,6 +422,7 @@ impl State {
             last_insn: None,
             history: (0, 0),
             may_goto_depth: 0,
+            rcu_locks: 0,
             callback_unroll_depth: 0,
             depth: 0,
             loop_entry: None,

@@ -72,6 +72,8 @@ rules! {
     SpillSize = "spill-size",
     /// Stack accesses, and atomic ones, are aligned to their size.
     Alignment = "alignment",
+    /// A tracing program is attached to something the kernel has and lets be traced.
+    AttachTarget = "attach-target",
     /// A helper's argument must be of the kind it asks for.
     Argument = "argument",
     /// A length given to a helper must be bounded, and not be negative.

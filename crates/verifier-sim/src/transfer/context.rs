@@ -19,7 +19,7 @@ impl Walk<'_> {
     ) -> Check<RegState> {
         let Some(layout) = self.env.ctx else {
             context_access::check_pointer(ptr, r)?;
-            return self.load_typed_context(r, at, size);
+            return self.load_typed_context(r, at, size, sext);
         };
         self.check_context_pointer(layout, ptr, r)?;
         let Some(field) = self.context_field(layout, r, at, size, Access::Read)? else {

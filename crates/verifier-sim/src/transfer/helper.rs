@@ -258,11 +258,12 @@ impl Walk<'_> {
                         K::Stack | K::Packet | K::PacketMeta | K::MapKey | K::MapValue | K::Mem | K::Buf
                     );
                 let record = kind == K::Mem && flags == Flags::RINGBUF;
-                let object = kind == K::Btf && flags == Flags::TRUSTED;
-                if object {
-                    return self.unsure("a kernel object is given to a helper as memory");
+                // Objects are only read. Being NULL is not excused for them.
+                let object = kind == K::Btf && value.flags == Flags::TRUSTED;
+                if object && !reads {
+                    return Err(argument::wrong(def, value, r, "memory that may be written"));
                 }
-                (mem || record, "memory")
+                (mem || record || object, "memory")
             }
             Arg::AllocMem => {
                 (kind == K::Mem && flags == Flags::RINGBUF, "a record from ringbuf_reserve, not NULL")
@@ -271,7 +272,8 @@ impl Walk<'_> {
             Arg::StackOrNull => (kind == K::Stack, "an address on the stack, or 0"),
             Arg::ConstStr => (kind == K::MapValue && plain, "a constant string"),
             Arg::BtfPtr(_) | Arg::BtfPtrOrNull(_) => {
-                (kind == K::Btf && !value.flags.any(Flags::USER.with(Flags::PERCPU)), "a kernel object")
+                let valid = [Flags::NONE, Flags::TRUSTED, Flags::RCU].contains(&flags);
+                (kind == K::Btf && valid, "a kernel object, not NULL, that is known to be valid")
             }
             Arg::PercpuBtfPtr => (kind == K::Btf && value.flags.has(Flags::PERCPU), "a per-CPU variable"),
             Arg::SockCommonBtf
@@ -352,6 +354,7 @@ impl Walk<'_> {
                 let value = RegState { flags: value.flags.without(Flags::MAYBE_NULL), ..*value };
                 self.check_plain(&value, r, at, size, zero_ok, direction)
             }
+            Kind::Btf => self.check_object_memory(value, r, size, direction),
             Kind::Scalar if zero_ok && size == 0 && value.is_null() => Ok(()),
             Kind::Ctx => {
                 context_access::check_pointer(value, r)?;
