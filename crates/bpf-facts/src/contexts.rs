@@ -102,11 +102,18 @@ pub struct CtxLayout {
     pub hidden: &'static [&'static str],
     /// Fields it may write, with the attach types that may; empty: all.
     pub writable: &'static [(&'static str, &'static [AttachType])],
+    /// Whether aligned reads before it pass the verifier, too: what is there is the kernel's own.
+    pub below: bool,
     /// Whether all of it may be written, and read at an offset that is no constant.
     pub open: bool,
 }
 
 impl CtxLayout {
+    /// Its size in bytes on `kernel`: records of tracepoints were shorter before 5.13.
+    pub fn size_in(&self, kernel: V) -> u32 {
+        if self.prog == ProgType::Tracepoint && kernel < V(5, 13) { self.size.min(2048) } else { self.size }
+    }
+
     /// The field that byte `off` is part of, if this program type sees it.
     pub fn field_at(&self, off: u32) -> Option<&'static CtxField> {
         self.fields

@@ -9,6 +9,7 @@ mod errnos;
 mod features;
 mod gfp;
 mod helpers;
+mod kfuncs;
 mod licenses;
 mod maps;
 mod maybe_null;
@@ -31,6 +32,7 @@ pub use helpers::{
     Arg, DynptrArg, HELPERS, HelperDef, HelperFlags, HelperId, MemAccess, Ret, TRACING, helper,
     helper_by_name,
 };
+pub use kfuncs::{KFUNCS, KfuncDef, KfuncKind, kfunc};
 pub use licenses::GPL_LICENSES;
 pub use maps::{
     EntriesRule, MAP_TYPES, MapFlags, MapOps, MapType, MapTypeDef, RING_PRODUCER_POSITION, SizeRule,

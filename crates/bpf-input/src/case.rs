@@ -225,10 +225,10 @@ impl Case {
         if self.attach.as_ref().is_some_and(|attach| attach.program) {
             return Judgement::unsure("a program attached to another program");
         }
-        let program = match decode(&self.slots) {
-            Ok(program) => program,
+        let (program, suspects) = match decode_leniently(&self.slots) {
+            Ok(decoded) => decoded,
             Err(error) => {
-                let known = matches!(error.kind, ebpf_asm::DecodeErrorKind::BadField { .. });
+                let known = may_be_newer(&error.kind);
                 return Judgement {
                     verdict: if known { Verdict::Unsure } else { Verdict::Reject },
                     slot: Some(error.slot.0),
@@ -239,6 +239,7 @@ impl Case {
             }
         };
         let map = program.slots();
+        let suspects: Vec<InsnIdx> = suspects.iter().filter_map(|slot| map.starting_at(*slot)).collect();
         let mut funcs = Vec::new();
         for info in &self.funcs {
             let Some(at) = map.starting_at(Slot(info.slot)) else {
@@ -255,6 +256,7 @@ impl Case {
             btf: kernel_btf,
             prog_btf: self.btf.as_deref(),
             funcs: &funcs,
+            suspects: &suspects,
             ..ProgEnv::new(self.ty, &shapes)
         };
         let report = verify(&program, &env, profile, options);
@@ -291,5 +293,44 @@ impl Case {
         let after = self.funcs.partition_point(|func| func.slot <= slot);
         let func = self.funcs.get(after.checked_sub(1)?)?;
         btf.type_by_id(TypeId(func.type_id)).map(|ty| ty.name())
+    }
+}
+
+/// Whether kernels may know an instruction that is not known here: maps by their place in an array of descriptors
+/// (`src` 5 and 6 of a two-slot load), and jumps to where a register says.
+fn may_be_newer(kind: &ebpf_asm::DecodeErrorKind) -> bool {
+    use ebpf_asm::DecodeErrorKind::{BadField, UnknownOpcode};
+    const JUMP_BY_REGISTER: u8 = 0x0d;
+    matches!(kind, BadField { opcode: 0x18, field: "src", value: 5 | 6 } | UnknownOpcode(JUMP_BY_REGISTER))
+}
+
+/// Most instructions with reserved fields in use that are tolerated.
+const MAX_SUSPECTS: usize = 64;
+
+/// The program, and the slots whose reserved fields are in use: kernels refuse those only where they walk over them.
+fn decode_leniently(slots: &[[u8; 8]]) -> Result<(Program, Vec<Slot>), ebpf_asm::DecodeError> {
+    use ebpf_asm::DecodeErrorKind::{BadField, Reserved};
+    let mut slots = slots.to_vec();
+    let mut suspects = Vec::new();
+    loop {
+        let error = match decode(&slots) {
+            Ok(program) => return Ok((program, suspects)),
+            Err(error) => error,
+        };
+        let (Reserved { opcode, field } | BadField { opcode, field, .. }) = error.kind else {
+            return Err(error);
+        };
+        // Two-slot loads and other loads are looked at before the walk.
+        if opcode & 0x07 <= 1 || suspects.len() >= MAX_SUSPECTS {
+            return Err(error);
+        }
+        let slot = &mut slots[error.slot.0 as usize];
+        match field {
+            "dst" => slot[1] &= 0xf0,
+            "src" => slot[1] &= 0x0f,
+            "off" => slot[2..4].fill(0),
+            _ => slot[4..].fill(0),
+        }
+        suspects.push(error.slot);
     }
 }

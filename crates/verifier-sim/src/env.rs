@@ -17,6 +17,8 @@ pub(crate) struct Env<'a> {
     pub(crate) ctx: Option<&'static CtxLayout>,
     /// What the program is attached to, if BTF types that.
     pub(crate) target: Option<Target<'a>>,
+    /// Why the kernel may refuse the program whatever it does.
+    pub(crate) doubt: Option<String>,
     /// Those of the program, then the ones inside of them.
     pub(crate) maps: Vec<Map<'a>>,
     /// Which subprograms are verified on their own.
@@ -56,6 +58,7 @@ impl<'a> Env<'a> {
             era: Era::of(profile.version),
             ctx: ctx_layout(prog.ty, profile.arch),
             target: None,
+            doubt: None,
             cfg,
             maps,
             global,

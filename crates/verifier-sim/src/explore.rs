@@ -81,6 +81,10 @@ pub(crate) struct Walk<'a> {
     pub(crate) depths: Vec<u32>,
     /// Which subprograms are called back.
     pub(crate) is_callback: Vec<bool>,
+    /// Which global functions are called.
+    pub(crate) called_global: Vec<bool>,
+    /// Something that may be refused for reasons that are not known here; the walk goes on.
+    pub(crate) doubt: Option<(InsnIdx, String)>,
     pub(crate) stats: Stats,
     pub(crate) states: Option<States>,
     pub(crate) log: Option<Vec<LogLine>>,
@@ -109,6 +113,8 @@ impl<'a> Walk<'a> {
             seen: vec![false; n],
             depths: vec![0; env.cfg.subprogs.len()],
             is_callback: vec![false; env.cfg.subprogs.len()],
+            called_global: vec![false; env.cfg.subprogs.len()],
+            doubt: env.doubt.clone().map(|what| (InsnIdx(0), what)),
             stats: Stats::default(),
             states: options.record.then(|| States::new(n)),
             log: options.log.then(Vec::new),
@@ -172,6 +178,7 @@ impl<'a> Walk<'a> {
     fn step(&mut self) -> Check<Flow> {
         let insn = self.env.p.insns[self.pc as usize];
         crate::rules::instruction_known::check(self.env, &insn)?;
+        crate::rules::instruction_known::check_fields(self.env, InsnIdx(self.pc))?;
         if matches!(
             insn,
             Insn::Jump { .. } | Insn::JumpIf { .. } | Insn::MayGoto { .. } | Insn::Call(_) | Insn::Exit
@@ -588,6 +595,13 @@ impl<'a> Walk<'a> {
     /// Something the simulation has no model of.
     pub(crate) fn unsure<T>(&self, what: impl Into<String>) -> Check<T> {
         Err(Box::new(Stop::Unsure(what.into())))
+    }
+
+    /// Something that may be refused for reasons that are not known here.
+    pub(crate) fn doubt(&mut self, what: impl Into<String>) {
+        if self.doubt.is_none() {
+            self.doubt = Some((InsnIdx(self.pc), what.into()));
+        }
     }
 
     fn write_log(&mut self) {

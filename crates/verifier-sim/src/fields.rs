@@ -28,7 +28,13 @@ pub(crate) enum Found<'a> {
 ///
 /// # Errors
 /// Why there is nothing to load.
-pub(crate) fn field_at(btf: &Btf, ty: TypeId, off: u32, size: u32, unions: bool) -> Result<Found<'_>, String> {
+pub(crate) fn field_at(
+    btf: &Btf,
+    ty: TypeId,
+    off: u32,
+    size: u32,
+    unions: bool,
+) -> Result<Found<'_>, String> {
     let (mut id, mut off) = (ty, off);
     let mut flags = Flags::NONE;
     for _ in 0..MAX_STEPS {

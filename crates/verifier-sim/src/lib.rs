@@ -150,6 +150,8 @@ pub struct ProgEnv<'a> {
     pub funcs: &'a [FuncDef],
     /// How many CPUs the kernel has at most, if that is known.
     pub n_cpus: Option<u32>,
+    /// Instructions that use what is reserved: refused where they are reached, and only there.
+    pub suspects: &'a [InsnIdx],
 }
 
 impl<'a> ProgEnv<'a> {
@@ -166,6 +168,7 @@ impl<'a> ProgEnv<'a> {
             prog_btf: None,
             funcs: &[],
             n_cpus: None,
+            suspects: &[],
         }
     }
 
@@ -362,11 +365,15 @@ pub fn verify(p: &Program, prog: &ProgEnv<'_>, profile: &KernelProfile, o: &Opti
             return report;
         }
     };
-    let env = env::Env { target, ..env::Env::new(p, prog, profile, cfg) };
+    let doubt = target.as_ref().and_then(|target| target.doubt.clone());
+    let env = env::Env { target, doubt, ..env::Env::new(p, prog, profile, cfg) };
     let mut walk = explore::Walk::new(&env, o);
     let mut entry = StackFrame::new(0, u32::MAX, 0);
     entry.regs[1] = RegState::pointer(RegKind::Ctx, Flags::NONE, 0);
     let mut result = walk.run(0, entry);
+    if result.is_ok() {
+        result = walk.run_globals();
+    }
     if result.is_ok() {
         result = rules::stack_depth::check(&walk);
     }
@@ -375,6 +382,8 @@ pub fn verify(p: &Program, prog: &ProgEnv<'_>, profile: &KernelProfile, o: &Opti
         report.stop(InsnIdx(walk.pc), trace, *stop);
     } else if let Err((at, stop)) = rules::callback::check_all_walked(&walk) {
         report.stop(at, vec![at], *stop);
+    } else if let Some((at, what)) = walk.doubt.take() {
+        report.stop(at, vec![at], Stop::Unsure(what));
     }
     walk.finish();
     report.stats = walk.stats;

@@ -77,6 +77,14 @@ impl Compare<'_> {
             return false;
         }
         let mut ids = IdMap::new(self.last_id);
+        let same_lock = match (old.lock, cur.lock) {
+            (None, None) => true,
+            (Some(o), Some(c)) => (o.0, o.1) == (c.0, c.1) && ids.same(o.2, c.2),
+            _ => false,
+        };
+        if !same_lock {
+            return false;
+        }
         for i in 0..=old.top {
             let (o, c) = (old.frame(i), cur.frame(i));
             let insn = if i == old.top { at } else { old.frame(i + 1).callsite };

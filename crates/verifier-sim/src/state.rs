@@ -403,6 +403,8 @@ pub struct State {
     pub(crate) may_goto_depth: u32,
     /// Read-side sections of RCU that the program is in.
     pub(crate) rcu_locks: u32,
+    /// The lock that is held: map, which map of its shape, which value.
+    pub(crate) lock: Option<(u32, u32, u32)>,
     pub(crate) callback_unroll_depth: u32,
     /// Number of checkpoints on the path.
     pub(crate) depth: u32,
@@ -423,6 +425,7 @@ impl State {
             history: (0, 0),
             may_goto_depth: 0,
             rcu_locks: 0,
+            lock: None,
             callback_unroll_depth: 0,
             depth: 0,
             loop_entry: None,

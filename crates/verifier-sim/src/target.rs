@@ -18,6 +18,8 @@ pub(crate) struct Target<'a> {
     pub(crate) args: Vec<hark_btf::Param<'a>>,
     /// Result.
     pub(crate) ret: TypeId,
+    /// Why the kernel may refuse the attachment.
+    pub(crate) doubt: Option<String>,
 }
 
 fn refuse<T>(why: String) -> Check<T> {
@@ -49,6 +51,7 @@ pub(crate) fn of<'a>(prog: &ProgEnv<'a>, version: V) -> Check<Option<Target<'a>>
         }
     };
     let (mut name, mut proto, mut skip) = (ty.name(), ty.target(), 0);
+    let mut doubt = None;
     match prog.attach_type {
         AttachType::TraceRawTp => {
             wanted(Kind::Typedef)?;
@@ -70,7 +73,7 @@ pub(crate) fn of<'a>(prog: &ProgEnv<'a>, version: V) -> Check<Option<Target<'a>>
         }
         AttachType::TraceFentry | AttachType::TraceFexit | AttachType::ModifyReturn => {
             wanted(Kind::Func)?;
-            check_function(prog, name, version)?;
+            doubt = check_function(prog, name, version)?;
         }
         AttachType::LsmMac | AttachType::LsmCgroup => {
             wanted(Kind::Func)?;
@@ -87,7 +90,7 @@ pub(crate) fn of<'a>(prog: &ProgEnv<'a>, version: V) -> Check<Option<Target<'a>>
     if prog.attach_type != AttachType::TraceRawTp {
         check_signature(btf, name, &args)?;
     }
-    Ok(Some(Target { btf, name, args, ret: proto.target().unwrap_or(TypeId::VOID) }))
+    Ok(Some(Target { btf, name, args, ret: proto.target().unwrap_or(TypeId::VOID), doubt }))
 }
 
 /// Which programs may sleep.
@@ -100,7 +103,9 @@ fn check_sleepable(prog: &ProgEnv<'_>, version: V) -> Check {
     }
     match (prog.ty, prog.attach_type) {
         (ProgType::Tracing, AttachType::TraceIter) if version >= V(6, 0) => Ok(()),
-        (ProgType::Tracing, AttachType::TraceFentry | AttachType::TraceFexit | AttachType::ModifyReturn) => Ok(()),
+        (ProgType::Tracing, AttachType::TraceFentry | AttachType::TraceFexit | AttachType::ModifyReturn) => {
+            Ok(())
+        }
         (ProgType::Kprobe, _) if version >= V(5, 20) => Ok(()),
         (ProgType::Lsm, AttachType::LsmMac) | (ProgType::StructOps, _) => Ok(()),
         (ProgType::Tracing | ProgType::RawTracepoint | ProgType::Tracepoint, _) if version >= V(7, 0) => {
@@ -110,22 +115,28 @@ fn check_sleepable(prog: &ProgEnv<'_>, version: V) -> Check {
     }
 }
 
-fn check_function(prog: &ProgEnv<'_>, name: &str, version: V) -> Check {
+/// Refuses what is known to be; says what is not known.
+fn check_function(prog: &ProgEnv<'_>, name: &str, version: V) -> Check<Option<String>> {
     if UNTRACEABLE.contains(&name) {
         return refuse(format!("nothing can be attached to {name}"));
     }
-    if prog.attach_type != AttachType::TraceFentry && version >= NO_RETURN_SINCE && NO_RETURN.contains(&name) {
+    if prog.attach_type != AttachType::TraceFentry && version >= NO_RETURN_SINCE && NO_RETURN.contains(&name)
+    {
         return refuse(format!("{name} never returns"));
     }
     // Entry points of system calls are all in the list of functions whose errors may be injected.
     let listed = ["__x64_sys_", "__ia32_sys_", "__arm64_sys_"].iter().any(|prefix| name.starts_with(prefix));
     if prog.sleepable && !listed {
-        return unsure(format!("whether programs on {name} may sleep"));
+        return Ok(Some(format!("whether programs on {name} may sleep")));
     }
-    if prog.attach_type == AttachType::ModifyReturn && !prog.sleepable && !listed && !name.starts_with("security_") {
-        return unsure(format!("whether the result of {name} may be changed"));
+    if prog.attach_type == AttachType::ModifyReturn
+        && !prog.sleepable
+        && !listed
+        && !name.starts_with("security_")
+    {
+        return Ok(Some(format!("whether the result of {name} may be changed")));
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Most arguments of a function that is traced.
@@ -139,7 +150,9 @@ fn check_signature(btf: &Btf, name: &str, args: &[hark_btf::Param<'_>]) -> Check
         if arg.ty == TypeId::VOID {
             return refuse(format!("{name} takes a variable number of arguments"));
         }
-        let Some(ty) = btf.resolve(arg.ty) else { return refuse(format!("argument {i} of {name} has no type")) };
+        let Some(ty) = btf.resolve(arg.ty) else {
+            return refuse(format!("argument {i} of {name} has no type"));
+        };
         let size = btf.size_of(arg.ty).unwrap_or(0);
         let kind = matches!(ty.kind(), Kind::Int | Kind::Ptr | Kind::Enum | Kind::Enum64 | Kind::Struct);
         if !kind || size == 0 || size > 16 {

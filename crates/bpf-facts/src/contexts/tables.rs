@@ -30,7 +30,7 @@ impl CtxField {
 }
 
 const fn layout(prog: P, name: &'static str, size: u32, fields: &'static [CtxField]) -> CtxLayout {
-    CtxLayout { prog, name, first: 0, size, fields, hidden: &[], writable: &[], open: false }
+    CtxLayout { prog, name, first: 0, size, fields, hidden: &[], writable: &[], below: false, open: false }
 }
 
 impl CtxLayout {
@@ -355,7 +355,7 @@ static RAW_WRITABLE: &[CtxField] =
 pub(super) static EVERYWHERE: &[CtxLayout] = &[
     // The record is the tracepoint's own; its first 8 bytes are a pointer of the kernel's. Attaching compares the
     // last byte read with the size of the record. Was 2048 until 5.13.
-    CtxLayout { first: 8, ..layout(P::Tracepoint, "trace_event_raw", 8192, &[]) },
+    CtxLayout { first: 8, below: true, ..layout(P::Tracepoint, "trace_event_raw", 8192, &[]) },
     layout(P::RawTracepoint, "bpf_raw_tracepoint_args", 96, &[]),
     layout(P::RawTracepointWritable, "bpf_raw_tracepoint_args", 96, RAW_WRITABLE),
     CtxLayout { open: true, ..layout(P::Syscall, "syscall_args", 0xffff, &[]) },

@@ -43,6 +43,10 @@ pub(super) fn fix(bytes: &[u8], object: &ObjectFile<'_>) -> Result<Vec<u8>, ElfE
             Kind::Datasec => fix_section(&btf, object, &ty, at, &mut patch),
             Kind::Var if ty.linkage() == Some(Linkage::Extern) => {
                 patch(at + HEAD, Linkage::Global.number());
+                if ty.target().and_then(|id| btf.size_of(id)).is_none_or(|size| size == 0) {
+                    // What has no size cannot be a variable.
+                    patch(at + 8, int.0);
+                }
             }
             Kind::Func if ty.linkage() == Some(Linkage::Extern) => {
                 patch(at + 4, info & !0xffff | Linkage::Global.number());

@@ -76,6 +76,13 @@ pub fn read(bytes: &[u8], kernel: &Kernel) -> Result<Vec<Result<Case, ElfError>>
         Some(bytes) => Some(Arc::new(Btf::parse(bytes).map_err(|e| ElfError::Btf(e.to_string()))?)),
         None => None,
     };
+    // What a variable was declared as counts for finding it in the kernel.
+    let declared = match object.section(".BTF") {
+        Some(i) => {
+            Some(Btf::parse(object.sections[i].data.to_vec()).map_err(|e| ElfError::Btf(e.to_string()))?)
+        }
+        None => None,
+    };
     let ext = match (object.section(".BTF.ext"), &btf) {
         (Some(i), Some(btf)) => BtfExt::parse(object.sections[i].data, btf)?,
         _ => BtfExt::default(),
@@ -86,7 +93,7 @@ pub fn read(bytes: &[u8], kernel: &Kernel) -> Result<Vec<Result<Case, ElfError>>
         .map(|i| object.sections[i].data)
         .map(|data| String::from_utf8_lossy(data.split(|b| *b == 0).next().unwrap_or_default()).into_owned())
         .unwrap_or_default();
-    let linker = link::Linker { object: &object, btf: btf.as_deref(), ext: &ext, kernel };
+    let linker = link::Linker { object: &object, btf: declared.as_ref(), ext: &ext, kernel };
     let mut cases = Vec::new();
     for (section, symbol) in linker.programs() {
         let name = symbol.name.to_string();

@@ -1,7 +1,6 @@
 //! Which helpers a program may call.
 
 use super::{Check, Rule};
-use crate::Stop;
 use crate::env::Env;
 use bpf_facts::{HelperDef, HelperId};
 
@@ -28,9 +27,6 @@ pub(crate) fn check(env: &Env<'_>, id: u32) -> Check<&'static HelperDef> {
     if def.flags.may_sleep && !prog.sleepable {
         return Err(Rule::HelperAllowed
             .reject(&[], format!("helper {} may sleep, and the program may not", def.name)));
-    }
-    if def.flags.by_target {
-        return Err(Box::new(Stop::Unsure(format!("helper {} is allowed at certain places only", def.name))));
     }
     Ok(def)
 }

@@ -18,6 +18,7 @@ pub(crate) mod initialised_stack;
 pub(crate) mod instruction_known;
 pub(crate) mod jump_target;
 pub(crate) mod kernel_object;
+pub(crate) mod lock;
 pub(crate) mod map_helper;
 pub(crate) mod map_use;
 pub(crate) mod memory_bounds;
@@ -102,6 +103,10 @@ rules! {
     JumpTarget = "jump-target",
     /// Kernel objects are read where their type has a field.
     KernelObject = "kernel-object",
+    /// Functions of the kernel take what their types say, trusted, from programs that may call them.
+    Kfunc = "kfunc",
+    /// A lock is taken once, given back, and little is called in between.
+    Lock = "lock",
     /// Helpers take certain types of maps.
     MapHelper = "map-helper",
     /// Some maps cannot be used by some program types.

@@ -1,13 +1,15 @@
 //! Results of programs.
 
 use super::{Check, Rule, name};
-use crate::ProgEnv;
+use crate::env::Env;
 use crate::state::RegState;
-use bpf_facts::{AttachType, ProgType};
+use bpf_facts::{AttachType, ProgType, V};
 use ebpf_asm::Reg;
 
 /// The range the program's result must lie in; `None` if any value, pointers included, will do.
-pub(crate) fn demanded(prog: &ProgEnv<'_>) -> Result<Option<(i64, i64)>, String> {
+pub(crate) fn demanded(env: &Env<'_>) -> Result<Option<(i64, i64)>, String> {
+    use AttachType as A;
+    let prog = env.prog;
     Ok(match prog.ty {
         ProgType::SocketFilter
         | ProgType::SchedCls
@@ -27,12 +29,33 @@ pub(crate) fn demanded(prog: &ProgEnv<'_>) -> Result<Option<(i64, i64)>, String>
         | ProgType::RawTracepoint
         | ProgType::RawTracepointWritable
         | ProgType::Syscall => None,
-        ProgType::Kprobe => (prog.attach_type == AttachType::TraceKprobeSession).then_some((0, 1)),
+        ProgType::Kprobe => (prog.attach_type == A::TraceKprobeSession).then_some((0, 1)),
         ProgType::Tracing => match prog.attach_type {
-            AttachType::TraceFentry | AttachType::TraceFexit => Some((0, 0)),
-            AttachType::TraceRawTp | AttachType::ModifyReturn => None,
-            AttachType::TraceIter => Some((0, 1)),
+            A::TraceFentry | A::TraceFexit => Some((0, 0)),
+            A::TraceRawTp | A::ModifyReturn => None,
+            A::TraceIter => Some((0, 1)),
             other => return Err(format!("tracing programs of attach type {other:?}")),
+        },
+        ProgType::CgroupSkb => Some((0, if prog.attach_type == A::CgroupInetEgress { 3 } else { 1 })),
+        ProgType::CgroupSock
+        | ProgType::SockOps
+        | ProgType::CgroupDevice
+        | ProgType::CgroupSysctl
+        | ProgType::CgroupSockopt
+        | ProgType::SkLookup
+        | ProgType::Netfilter => Some((0, 1)),
+        ProgType::CgroupSockAddr => match prog.attach_type {
+            A::CgroupUdp4Recvmsg
+            | A::CgroupUdp6Recvmsg
+            | A::CgroupUnixRecvmsg
+            | A::CgroupInet4Getpeername
+            | A::CgroupInet6Getpeername
+            | A::CgroupUnixGetpeername
+            | A::CgroupInet4Getsockname
+            | A::CgroupInet6Getsockname
+            | A::CgroupUnixGetsockname => Some((1, 1)),
+            A::CgroupInet4Bind | A::CgroupInet6Bind if env.profile.version >= V(5, 12) => Some((0, 3)),
+            _ => Some((0, 1)),
         },
         other => return Err(format!("results of programs of type {other:?}")),
     })

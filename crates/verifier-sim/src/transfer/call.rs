@@ -3,23 +3,24 @@
 use super::jump::widen;
 use crate::era::Change;
 use crate::explore::{Flow, Walk};
-use crate::rules::{Check, Rule, callback, readable_register, reference, return_value, stack_depth};
+use crate::rules::{Check, Rule, callback, lock, readable_register, reference, return_value, stack_depth};
 use crate::state::{Frame, Kind, MAX_FRAMES, RegState, RetRange, State};
 use ebpf_asm::{Callee, Reg};
 
 impl Walk<'_> {
     pub(crate) fn call(&mut self, callee: Callee) -> Check<Flow> {
+        lock::check_call(self.env, &self.st, callee)?;
         match callee {
             Callee::Helper(id) => self.call_helper(id),
             Callee::Local(to) => self.call_local(to.0),
-            Callee::Kfunc { btf_id, .. } => self.unsure(format!("a call of kernel function {btf_id}")),
+            Callee::Kfunc { btf_id, module } => self.call_kfunc(btf_id, module != 0),
         }
     }
 
     fn call_local(&mut self, to: u32) -> Check<Flow> {
         let subprog = self.env.cfg.subprog_at(to).expect("calls lead to subprograms");
         if self.env.global[subprog as usize] {
-            return self.unsure("a call of a global function");
+            return self.call_global(subprog);
         }
         let frame = self.callee(subprog, self.pc)?;
         let mut frame = frame;
@@ -69,11 +70,14 @@ impl Walk<'_> {
 
     pub(crate) fn exit(&mut self) -> Check<Flow> {
         reference::check_none_left(&self.st, "the function returns")?;
+        if self.st.top == 0 || self.st.cur().callback.is_some() {
+            lock::check_none_held(&self.st)?;
+        }
         if self.st.top > 0 {
             return self.leave();
         }
         let value = *self.st.reg(Reg::R0);
-        let demanded = match return_value::demanded(self.env.prog) {
+        let demanded = match return_value::demanded(self.env) {
             Ok(demanded) => demanded,
             Err(what) => return self.unsure(what),
         };

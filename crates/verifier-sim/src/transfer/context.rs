@@ -81,8 +81,12 @@ impl Walk<'_> {
         access: Access,
     ) -> Check<Option<&'static CtxField>> {
         let aligned = layout.open || at % i64::from(size) == 0;
-        let inside =
-            at >= i64::from(layout.first) && at + i64::from(size) <= i64::from(layout.size) && aligned;
+        let end = i64::from(layout.size_in(self.env.profile.version));
+        let inside = at >= i64::from(layout.first) && at + i64::from(size) <= end && aligned;
+        let below = layout.below && at < 0 && aligned && access == Access::Read;
+        if below {
+            return Ok(None);
+        }
         if !inside {
             return Err(context_access::refused(r, at, size, "are outside of it, or not aligned"));
         }

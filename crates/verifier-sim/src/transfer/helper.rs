@@ -5,7 +5,7 @@ use super::stack::{StackUse, place};
 use crate::era::Change;
 use crate::explore::{Flow, Walk};
 use crate::rules::{
-    Check, Rule, argument, argument_length, context_access, helper_allowed, map_helper, packet_bounds,
+    Check, Rule, argument, argument_length, context_access, helper_allowed, lock, map_helper, packet_bounds,
     reference,
 };
 use crate::state::{Byte, Flags, Frame, Kind, Ref, RegState};
@@ -40,6 +40,9 @@ fn arg_reg(i: usize) -> Reg {
 impl Walk<'_> {
     pub(crate) fn call_helper(&mut self, id: u32) -> Check<Flow> {
         let def = helper_allowed::check(self.env, id)?;
+        if def.flags.by_target {
+            self.doubt(format!("helper {} is allowed at certain places only", def.name));
+        }
         let args = self.env.profile.helper_args(def, self.env.prog.ty);
         let mut call = Call::default();
         for (i, arg) in args.iter().enumerate() {
@@ -167,20 +170,42 @@ impl Walk<'_> {
             | Arg::SockRelease
             | Arg::SockCommon
             | Arg::SocketOrNull
-            | Arg::SpinLock
             | Arg::Timer
             | Arg::KptrDest
             | Arg::KptrRelease
             | Arg::Dynptr(_) => self.unsure(format!("arguments of helper {}", def.name)),
+            Arg::SpinLock => self.check_lock(def, &value, r),
+        }
+    }
+
+    /// A lock is taken, or given back.
+    fn check_lock(&mut self, def: &HelperDef, value: &RegState, r: Reg) -> Check {
+        let place = lock::place(self.env, value, r)?;
+        let taking = def.id == HelperId::SPIN_LOCK;
+        match (taking, self.st.lock) {
+            (true, None) => {
+                self.st.lock = Some(place);
+                Ok(())
+            }
+            (true, Some(_)) => Err(Rule::Lock.reject(&[r], "two locks cannot be held at once")),
+            (false, None) => Err(Rule::Lock.reject(&[r], "a lock is given back that was not taken")),
+            (false, Some(held)) if held != place => {
+                Err(Rule::Lock.reject(&[r], "another lock is given back than the one that was taken"))
+            }
+            (false, Some(_)) => {
+                self.st.lock = None;
+                Ok(())
+            }
         }
     }
 
     /// The key of an array, if it is a known number in the stack. That number matters from now on.
     fn constant_key(&mut self, ptr: &RegState, size: u32, call: &Call) -> Option<u64> {
-        let (map, uid) = call.map?;
+        let (map, _) = call.map?;
         let array = matches!(self.env.map(map).ty, MapType::Array | MapType::PercpuArray);
-        let from_map = (map as usize) >= self.env.prog.maps.len() || uid != 0;
-        if !array || from_map || ptr.kind != Kind::Stack || !self.env.era.has(Change::ConstantKeys) {
+        // Inner maps of that flag may be smaller than they seem.
+        let may_shrink = self.env.map(map).flags & bpf_facts::MapFlags::INNER_MAP != 0;
+        if !array || may_shrink || ptr.kind != Kind::Stack || !self.env.era.has(Change::ConstantKeys) {
             return None;
         }
         let off = ptr.val.as_const()? as i64 + i64::from(ptr.off);
@@ -270,6 +295,7 @@ impl Walk<'_> {
             }
             Arg::Func => (kind == K::Func, "a function"),
             Arg::StackOrNull => (kind == K::Stack, "an address on the stack, or 0"),
+            Arg::SpinLock => (kind == K::MapValue && plain, "the lock of a map value, not NULL"),
             Arg::ConstStr => (kind == K::MapValue && plain, "a constant string"),
             Arg::BtfPtr(_) | Arg::BtfPtrOrNull(_) => {
                 let valid = [Flags::NONE, Flags::TRUSTED, Flags::RCU].contains(&flags);
@@ -281,7 +307,6 @@ impl Walk<'_> {
             | Arg::SockRelease
             | Arg::SockCommon
             | Arg::SocketOrNull
-            | Arg::SpinLock
             | Arg::Timer
             | Arg::KptrDest
             | Arg::KptrRelease
@@ -405,7 +430,7 @@ impl Walk<'_> {
     }
 
     /// Gives reference `id` back: nothing that belongs to it may be used any more.
-    fn release(&mut self, id: u32) -> Check {
+    pub(super) fn release(&mut self, id: u32) -> Check {
         let Some(i) = self.st.refs.iter().position(|r| r.id == id) else {
             return Err(Rule::Reference.reject(&[], "what is released was not acquired"));
         };

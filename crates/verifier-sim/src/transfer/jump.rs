@@ -404,7 +404,16 @@ fn null_known(st: &mut State, r: Reg, is_null: bool, maps: &[crate::env::Map<'_>
                 };
             } else {
                 not_null(reg, maps);
-                reg.id = 0;
+                // Values with a lock are told apart by it.
+                let locked = reg.kind == Kind::MapValue
+                    && maps[reg.aux as usize]
+                        .shape
+                        .special
+                        .iter()
+                        .any(|field| field.kind == crate::SpecialKind::SpinLock);
+                if !locked {
+                    reg.id = 0;
+                }
             }
         },
     );

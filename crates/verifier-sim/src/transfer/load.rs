@@ -14,7 +14,10 @@ impl Walk<'_> {
             Imm64::MapFd(m) => RegState::pointer(Kind::Map, Flags::NONE, m.0),
             Imm64::MapValue(m, off) => {
                 let off = off as i32;
-                RegState { off, ..RegState::pointer(Kind::MapValue, Flags::NONE, m.0) }
+                let special = &self.env.map(m.0).special;
+                let locked = special.iter().any(|field| field.kind == crate::SpecialKind::SpinLock);
+                let id = if locked { self.new_id() } else { 0 };
+                RegState { off, id, ..RegState::pointer(Kind::MapValue, Flags::NONE, m.0) }
             }
             Imm64::Func(to) => {
                 let subprog = self.env.cfg.subprog_at(to.0).expect("taken addresses begin subprograms");

@@ -113,7 +113,7 @@ impl<'a> Walk<'a> {
         };
         let version = self.env.profile.version;
         let refused = |why: &str| Err(context_access::refused(r, at, size, why));
-        if at < 0 || at >= MAX_CONTEXT || at % i64::from(size) != 0 || at % 8 != 0 {
+        if !(0..MAX_CONTEXT).contains(&at) || at % i64::from(size) != 0 || at % 8 != 0 {
             return refused("are no argument");
         }
         let arg = (at / 8) as usize;
@@ -132,7 +132,8 @@ impl<'a> Walk<'a> {
             },
             None => return refused("are beyond the arguments"),
         };
-        let void = ty == TypeId::VOID || target.btf.resolve(ty).is_some_and(|t| t.kind() == hark_btf::Kind::Void);
+        let void =
+            ty == TypeId::VOID || target.btf.resolve(ty).is_some_and(|t| t.kind() == hark_btf::Kind::Void);
         if void {
             return refused("are nothing: the function has no result");
         }
@@ -200,7 +201,8 @@ impl<'a> Walk<'a> {
 
     fn args_trusted(&self) -> bool {
         let prog = self.env.prog;
-        prog.ty == ProgType::Tracing && matches!(prog.attach_type, AttachType::TraceRawTp | AttachType::TraceIter)
+        prog.ty == ProgType::Tracing
+            && matches!(prog.attach_type, AttachType::TraceRawTp | AttachType::TraceIter)
     }
 
     /// The address of a kernel variable.
@@ -219,6 +221,8 @@ impl<'a> Walk<'a> {
         if ty.kind() != hark_btf::Kind::Var {
             return Err(Rule::KernelObject.reject(&[], format!("type {btf_id} of the kernel is no variable")));
         }
+        // Kernels that do not list the addresses of variables refuse them.
+        self.doubt(format!("whether the kernel tells the address of {}", ty.name()));
         let percpu = btf.find(hark_btf::Kind::Datasec, ".data..percpu").and_then(|id| btf.type_by_id(id));
         let percpu = percpu.is_some_and(|sec| sec.section_vars().any(|var| var.var.0 == btf_id));
         let of = ty.target().unwrap_or(TypeId::VOID);
@@ -238,7 +242,8 @@ impl<'a> Walk<'a> {
     /// A pointer to a kernel struct that a helper returned.
     pub(crate) fn object(&mut self, name: &str, flags: Flags) -> Check<RegState> {
         let id = if flags.has(Flags::MAYBE_NULL) { self.new_id() } else { 0 };
-        let flags = if self.env.profile.version < TRUST_SINCE { flags.without(Flags::TRUSTED) } else { flags };
+        let flags =
+            if self.env.profile.version < TRUST_SINCE { flags.without(Flags::TRUSTED) } else { flags };
         let Some(ty) = self.struct_id(name) else { return self.unsure(format!("struct {name} without BTF")) };
         Ok(RegState { id, ..RegState::pointer(Kind::Btf, flags, ty) })
     }
@@ -248,7 +253,9 @@ impl<'a> Walk<'a> {
         let btf = self.kernel_btf()?;
         let id = if flags.has(Flags::MAYBE_NULL) { self.new_id() } else { 0 };
         let ty = TypeId(btf_id);
-        let Some(resolved) = btf.resolve(ty) else { return self.unsure("a per-CPU variable of a broken type") };
+        let Some(resolved) = btf.resolve(ty) else {
+            return self.unsure("a per-CPU variable of a broken type");
+        };
         if resolved.kind().is_composite() {
             return Ok(RegState { id, ..RegState::pointer(Kind::Btf, flags, resolved.id().0) });
         }
@@ -260,10 +267,11 @@ impl<'a> Walk<'a> {
     /// A kernel object given to a helper that wants a `struct name`.
     pub(crate) fn check_object_arg(&self, def: &HelperDef, value: &RegState, r: Reg, name: &str) -> Check {
         let btf = self.kernel_btf()?;
-        let Some(need) = self.struct_id(name) else { return self.unsure(format!("struct {name} without BTF")) };
+        let Some(need) = self.struct_id(name) else {
+            return self.unsure(format!("struct {name} without BTF"));
+        };
         let off = u32::try_from(value.off).ok().filter(|_| value.val.is_zero());
-        let fits =
-            off.is_some_and(|off| fields::nested_at(btf, TypeId(value.aux), off, TypeId(need), false));
+        let fits = off.is_some_and(|off| fields::nested_at(btf, TypeId(value.aux), off, TypeId(need), false));
         if fits {
             return Ok(());
         }
