@@ -41,7 +41,7 @@ fn scripts_in_documents_compile() {
 }
 
 #[test]
-fn examples_compile_and_say_what_they_answer() {
+fn examples_compile_pass_their_tests_and_say_what_they_answer() {
     let compiler = Compiler::new(&tests_dir().join("fixtures")).expect("the fixtures");
     let mut wrong = String::new();
     let mut count = 0;
@@ -55,6 +55,7 @@ fn examples_compile_and_say_what_they_answer() {
         let text = read_to_string(&path).expect("UTF-8");
         let complaints = compiler.complaints(&name, &text);
         wrong.push_str(&complaints);
+        wrong.push_str(&compiler.failures(&name, &text));
         let formatted = compiler.formatted(&name, &text).is_some_and(|formatted| formatted == text);
         if complaints.is_empty() && !formatted {
             wrong.push_str(&format!("{name}: run `hark fmt examples/{name}`\n"));

@@ -3,8 +3,11 @@
 use crate::Engine;
 use bpf_facts::{Feature, HelperId};
 use bpf_syscall::{Kernel, LinuxKernel, SysError, probe};
+use ebpf_asm::{Callee, Insn};
 use ebpf_interp::{SimClock, SimKernel, Task};
+use hark_compiler::KernelTypes;
 use hark_object::Object;
+use hark_rehearsal::task_image;
 
 /// What a script runs on.
 pub(crate) enum Chosen {
@@ -40,10 +43,23 @@ pub(crate) enum Refusal {
 }
 
 /// Chooses for `object`, and says so where it is not what one would expect.
-pub(crate) fn choose(wanted: Engine, object: &Object, n_cpus: u32) -> Result<Chosen, Refusal> {
-    let task = Task::current();
+pub(crate) fn choose(
+    wanted: Engine,
+    object: &Object,
+    n_cpus: u32,
+    types: &KernelTypes,
+) -> Result<Chosen, Refusal> {
+    // Its task_struct is made up as far as the kernel's types say where things lie.
+    let task = Task { address: types.exists().then_some(0), ..Task::current() };
     let lacking = || hark_runtime::needs_kernel(object, &|id: HelperId| ebpf_interp::simulates(id, &task));
-    let embedded = || SimKernel::new(n_cpus, task.clone(), SimClock::Host).map_err(Refusal::System);
+    let embedded = || -> Result<SimKernel, Refusal> {
+        let kernel = SimKernel::new(n_cpus, task.clone(), SimClock::Host).map_err(Refusal::System)?;
+        if calls(object, HelperId::GET_CURRENT_TASK) {
+            let address = types.get().and_then(|btf| task_image(&kernel, btf, &task));
+            kernel.set_task(Task { address, ..task.clone() });
+        }
+        Ok(kernel)
+    };
     let kernel = LinuxKernel::new();
     match wanted {
         Engine::Sim => match lacking() {
@@ -73,4 +89,10 @@ pub(crate) fn choose(wanted: Engine, object: &Object, n_cpus: u32) -> Result<Cho
             }
         }
     }
+}
+
+/// Whether a program of `object` calls a helper.
+fn calls(object: &Object, helper: HelperId) -> bool {
+    let mut insns = object.programs.iter().flat_map(|program| &program.code.insns);
+    insns.any(|insn| *insn == Insn::Call(Callee::Helper(helper.0)))
 }

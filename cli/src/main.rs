@@ -14,6 +14,7 @@ mod fmt;
 mod host;
 mod list;
 mod run;
+mod test;
 mod verify;
 mod vm;
 
@@ -59,6 +60,8 @@ enum Command {
     Features(features::Args),
     /// Say what the kernel's verifier says of bytecode; needs no root
     Verify(verify::Args),
+    /// Run the tests that scripts bring with them; needs no root
+    Test(test::Args),
     /// Run raw bytecode in hark's own machine
     Vm(vm::Args),
     /// Print completions for a shell
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Some(Command::Fmt(args)) => fmt::run(&args),
         Some(Command::Features(args)) => features::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Test(args)) => test::run(&args),
         Some(Command::Vm(args)) => vm::run(&args),
         None => top(cli.run),
     }

@@ -67,7 +67,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         Ok(RunMode::Run | RunMode::Format) => hark_runtime::Mode::Run,
         Err(message) => return usage(&message),
     };
-    let engine = match engine::choose(args.engine, &compilation.object, target.n_cpus) {
+    let engine = match engine::choose(args.engine, &compilation.object, target.n_cpus, &target.btf) {
         Ok(engine) => engine,
         Err(Refusal::System(e)) => return fail(&sources, &RunError::System(e)),
         Err(Refusal::Lacking(what)) => return usage(&format!("--engine sim: {what} needs the kernel")),

@@ -51,6 +51,20 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "F4",
+        "hark-rehearsal",
+        &[
+            "hark-diag",
+            "bpf-facts",
+            "hark-btf",
+            "hark-object",
+            "bpf-syscall",
+            "hark-compiler",
+            "ebpf-interp",
+            "hark-runtime",
+        ],
+    ),
+    (
+        "F5",
         "hark-cli",
         &[
             "hark-diag",
@@ -66,10 +80,11 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "hark-runtime",
             "bpf-input",
             "verifier-sim",
+            "hark-rehearsal",
         ],
     ),
     (
-        "F4",
+        "F5",
         "hark-testkit",
         &[
             "hark-diag",
@@ -86,10 +101,11 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "probe-attach",
             "ebpf-interp",
             "hark-runtime",
+            "hark-rehearsal",
         ],
     ),
-    ("F5", "hark-tests", &["hark-testkit"]),
-    ("F5", "xtask", &[]),
+    ("F6", "hark-tests", &["hark-testkit"]),
+    ("F6", "xtask", &[]),
 ];
 
 /// Who must not reach whom, over however many edges.

@@ -98,6 +98,8 @@ const NO_GOLDEN: &[(&str, &str)] = &[
     ("cannot-attach", "needs a kernel that refuses"),
     ("no-permission", "needs a kernel that refuses: see tests/run"),
     ("run-time", "needs a kernel: see tests/run"),
+    ("test-failed", "about tests: see tests/run"),
+    ("bad-test", "about tests: see tests/run"),
     ("bad-usage", "about the command line: see tests/run"),
 ];
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod cpio;
+mod fuzz;
 mod guest;
 mod image;
 mod kernels;
@@ -30,6 +31,7 @@ usage: cargo xtask COMMAND
   kernels                   fetch the guests' kernels
   setup                     install what the tests need, or say what is missing
   bench WHAT                measure: startup, vm
+  fuzz TARGET [--minutes N] fuzz one of the targets in fuzz/fuzz_targets; found input goes to fuzz/artifacts
 ";
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn run(arguments: &[String]) -> Result<bool> {
         ("kernels", []) => kernels::fetch_all(),
         ("setup", []) => setup::run().map(|missing| missing.is_empty()),
         ("bench", [what, flags @ ..]) => bench::run(what, flags),
+        ("fuzz", [target, flags @ ..]) => fuzz::run(target, flags),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             Ok(true)

@@ -43,6 +43,8 @@ pub(crate) struct Op {
 pub struct Code {
     pub(crate) ops: Vec<Op>,
     pub(crate) insns: Vec<Insn>,
+    /// Whether loads from where there is no memory give zero.
+    pub(crate) forgiving: bool,
 }
 
 impl Code {
@@ -50,7 +52,12 @@ impl Code {
     /// instruction traps when it is reached.
     pub fn new(program: &Program, resolve: &dyn Fn(Imm64) -> Option<u64>) -> Code {
         let ops = program.insns.iter().map(|insn| op(insn, resolve)).collect();
-        Code { ops, insns: program.insns.clone() }
+        Code { ops, insns: program.insns.clone(), forgiving: false }
+    }
+
+    /// Lets loads from where there is no memory give zero, as the kernel does where programs follow typed pointers.
+    pub fn following_pointers(self) -> Code {
+        Code { forgiving: true, ..self }
     }
 
     /// How many instructions it has.

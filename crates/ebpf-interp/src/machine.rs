@@ -58,6 +58,22 @@ pub struct Outcome {
     pub executed: u64,
 }
 
+/// What an observer sees before an instruction is executed.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// The instruction.
+    pub at: InsnIdx,
+    /// `r0` to `r10`. What a call has lost holds rubbish.
+    pub regs: &'a [u64],
+    /// The stack of the running frame; `r10` points to its end.
+    pub stack: &'a [u8],
+    /// Frames in use, that of the entry function included.
+    pub depth: usize,
+}
+
+/// Is shown what a program does.
+pub type Observer<'a> = dyn FnMut(Observed<'_>) + 'a;
+
 /// Runs a program from its first instruction to its exit.
 ///
 /// # Errors
@@ -68,6 +84,39 @@ pub fn run(
     helpers: &mut dyn Helpers,
     entry: Entry<'_>,
 ) -> Result<Outcome, Trap> {
+    start(code, memory, helpers, entry, None)
+}
+
+/// As [`run`], and shows `observer` every instruction before it is executed.
+///
+/// # Errors
+/// As for [`run`].
+pub fn observe(
+    code: &Code,
+    memory: &mut Memory,
+    helpers: &mut dyn Helpers,
+    entry: Entry<'_>,
+    observer: &mut Observer<'_>,
+) -> Result<Outcome, Trap> {
+    start(code, memory, helpers, entry, Some(observer))
+}
+
+fn start(
+    code: &Code,
+    memory: &mut Memory,
+    helpers: &mut dyn Helpers,
+    entry: Entry<'_>,
+    observer: Option<&mut Observer<'_>>,
+) -> Result<Outcome, Trap> {
+    // What the observer borrows may live longer than the run.
+    let mut each;
+    let observer: Option<&mut dyn FnMut(Observed<'_>)> = match observer {
+        Some(observer) => {
+            each = move |seen: Observed<'_>| observer(seen);
+            Some(&mut each)
+        }
+        None => None,
+    };
     let mut machine = Machine {
         code,
         memory,
@@ -76,6 +125,7 @@ pub fn run(
         at: InsnIdx(0),
         depth: 0,
         may_goto: MAY_GOTO,
+        observer,
     };
     let result = machine.execute(helpers, 0, entry.args);
     let executed = entry.fuel - machine.fuel;
@@ -88,6 +138,7 @@ pub fn run(
 /// A program while it runs, as helpers see it.
 pub struct Machine<'a> {
     code: &'a Code,
+    observer: Option<&'a mut (dyn FnMut(Observed<'_>) + 'a)>,
     /// The guest's memory.
     pub memory: &'a mut Memory,
     pub(crate) packet: &'a [u8],
@@ -151,7 +202,11 @@ impl Machine<'_> {
     /// Executes from `pc` to the exit of the frame that it opens.
     fn execute(&mut self, helpers: &mut dyn Helpers, pc: usize, args: [u64; 5]) -> Result<u64, Trap> {
         let base = self.depth;
-        let result = self.execute_frames(helpers, pc, args);
+        let result = if self.observer.is_some() {
+            self.execute_frames::<true>(helpers, pc, args)
+        } else {
+            self.execute_frames::<false>(helpers, pc, args)
+        };
         for depth in base..self.depth {
             self.memory.leave_frame(depth);
         }
@@ -160,7 +215,7 @@ impl Machine<'_> {
     }
 
     #[expect(clippy::too_many_lines, reason = "one line for each thing an instruction can do")]
-    fn execute_frames(
+    fn execute_frames<const OBSERVED: bool>(
         &mut self,
         helpers: &mut dyn Helpers,
         entry: usize,
@@ -203,6 +258,10 @@ impl Machine<'_> {
                 stop!(TrapKind::Fuel);
             }
             fuel -= 1;
+            if OBSERVED && let Some(observer) = &mut self.observer {
+                let stack = self.memory.frame(self.depth - 1);
+                observer(Observed { at: InsnIdx((pc - 1) as u32), regs: &r[..11], stack, depth: self.depth });
+            }
             let d = usize::from(op.dst & 15);
             let a = r[d];
             let b = r[usize::from(op.src & 15)].wrapping_add(op.imm);
@@ -226,7 +285,11 @@ impl Machine<'_> {
             }
             macro_rules! load {
                 ($int:ty) => {
-                    r[d] = <$int>::from_le_bytes(or_stop!(self.memory.load(b))) as i64 as u64
+                    r[d] = match self.memory.load(b) {
+                        Ok(bytes) => <$int>::from_le_bytes(bytes) as i64 as u64,
+                        Err(_) if code.forgiving => 0,
+                        Err(fault) => stop!(TrapKind::Access(fault)),
+                    }
                 };
             }
             macro_rules! store {

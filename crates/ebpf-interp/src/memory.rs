@@ -157,6 +157,13 @@ impl Memory {
         region.and_then(|region| region.bytes.get_mut(offset(addr)..)?.get_mut(..len)).ok_or(fault)
     }
 
+    /// Writes `bytes` at `addr` for the host: access rights do not matter. Whether there is room for all of them.
+    pub fn overwrite(&mut self, addr: u64, bytes: &[u8]) -> bool {
+        let region = self.regions.get_mut(number(addr));
+        let to = region.and_then(|region| region.bytes.get_mut(offset(addr)..)?.get_mut(..bytes.len()));
+        to.map(|to| to.copy_from_slice(bytes)).is_some()
+    }
+
     /// What there is at `addr` and after it; nothing outside of the guest's memory.
     pub(crate) fn after(&self, addr: u64) -> &[u8] {
         self.regions.get(number(addr)).and_then(|region| region.bytes.get(offset(addr)..)).unwrap_or(&[])
@@ -197,6 +204,11 @@ impl Memory {
         bytes.clear();
         bytes.resize(STACK, STALE);
         self.address(RegionId(depth as u32), STACK as u32)
+    }
+
+    /// The bytes of frame `depth`.
+    pub(crate) fn frame(&self, depth: usize) -> &[u8] {
+        &self.regions[depth].bytes
     }
 
     pub(crate) fn leave_frame(&mut self, depth: usize) {

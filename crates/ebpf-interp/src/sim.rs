@@ -17,12 +17,12 @@ pub use task::{SimClock, Task};
 
 use self::helpers::World;
 use crate::code::Code;
-use crate::machine::{Entry, Helpers, run};
+use crate::machine::{Entry, Helpers, Observer, observe, run};
 use crate::memory::{Access, Memory};
 use crate::trap::Trap;
 use bpf_facts::{Arch, ProgType, ctx_layout};
 use bpf_syscall::wait::Timer;
-use bpf_syscall::{Errno, Result, SysError};
+use bpf_syscall::{Errno, ProgFd, Result, SysError};
 use sites::Sites;
 use std::collections::HashMap;
 use std::os::fd::RawFd;
@@ -127,6 +127,19 @@ impl SimKernel {
         self.lock().world.foreign.insert(addr, bytes.to_vec());
     }
 
+    /// Gives programs `bytes`, for as long as the kernel lives, and returns their address: memory of the kernel or of a
+    /// process, which they read by helpers, or directly where the pointer has a type.
+    pub fn add_memory(&self, bytes: &[u8]) -> u64 {
+        let mut state = self.lock();
+        let region = state.memory.add(bytes.to_vec(), Access::Read);
+        state.memory.address(region, 0)
+    }
+
+    /// Changes what was [added](Self::add_memory), whoever may write it; whether all of it is there.
+    pub fn write_memory(&self, addr: u64, bytes: &[u8]) -> bool {
+        self.lock().memory.overwrite(addr, bytes)
+    }
+
     /// Moves the clock on, and runs the programs of timers that become due, each at its time.
     ///
     /// # Errors
@@ -160,6 +173,21 @@ impl SimKernel {
             result = result.and(state.run(*program, ctx, &[], None).map(|_| ()));
         }
         result.map(|()| programs.len())
+    }
+
+    /// Runs a program with this context and packet, showing `observer` every instruction.
+    ///
+    /// # Errors
+    /// `EBADF` if the program is not of this kernel. If it traps.
+    pub fn observe(
+        &self,
+        prog: &ProgFd,
+        ctx: &[u8],
+        packet: &[u8],
+        observer: &mut Observer<'_>,
+    ) -> Result<u64> {
+        let n = self.program_of("observe", prog)?;
+        self.lock().run_observed(n, ctx, packet, None, Some(observer))
     }
 
     /// The last trap that ended a program, if any did.
@@ -216,6 +244,17 @@ impl State {
     }
 
     fn run(&mut self, program: usize, ctx: &[u8], packet: &[u8], cpu: Option<u32>) -> Result<u64> {
+        self.run_observed(program, ctx, packet, cpu, None)
+    }
+
+    fn run_observed(
+        &mut self,
+        program: usize,
+        ctx: &[u8],
+        packet: &[u8],
+        cpu: Option<u32>,
+        observer: Option<&mut Observer<'_>>,
+    ) -> Result<u64> {
         let State { memory, world, programs, .. } = self;
         let program = &mut programs[program];
         let home = world.cpu;
@@ -225,7 +264,10 @@ impl State {
         let entry = Entry { packet, fuel: self.fuel, ..Entry::with_context(memory.address(region, 0)) };
         let code = Arc::clone(&program.code);
         let begun = Instant::now();
-        let result = run(&code, memory, world, entry);
+        let result = match observer {
+            Some(observer) => observe(&code, memory, world, entry, observer),
+            None => run(&code, memory, world, entry),
+        };
         if self.statistics {
             program.run_cnt += 1;
             program.run_time_ns += begun.elapsed().as_nanos() as u64;

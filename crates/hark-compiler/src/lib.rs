@@ -20,7 +20,7 @@ mod prog_types;
 mod rounds;
 mod sema;
 mod target;
-mod tracefs;
+pub mod tracefs;
 mod typed;
 mod types;
 mod verify;

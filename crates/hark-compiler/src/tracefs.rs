@@ -2,7 +2,7 @@
 
 /// A field of a tracepoint's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TracepointField {
+pub struct TracepointField {
     /// Name.
     pub name: String,
     /// Base type with qualifiers removed: `unsigned long`, `struct task_struct`, `char`.
@@ -22,7 +22,7 @@ pub(crate) struct TracepointField {
 }
 
 /// The fields of a format file, in order. Lines that are no fields are passed over.
-pub(crate) fn parse_format(text: &str) -> Vec<TracepointField> {
+pub fn parse_format(text: &str) -> Vec<TracepointField> {
     text.lines().filter_map(parse_field).collect()
 }
 

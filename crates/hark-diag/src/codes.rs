@@ -71,6 +71,8 @@ codes! {
     CANNOT_ATTACH = 702 "cannot-attach" "The program is loaded, but could not be attached to its probe.";
     NO_PERMISSION = 703 "no-permission" "The kernel does not let this process trace. Run as root, or give the binary CAP_BPF and CAP_PERFMON.";
     RUNTIME = 801 "run-time" "Something failed while the script was running.";
+    TEST_FAILED = 802 "test-failed" "A test of `hark test` went another way than it expects: the output, the exit status, or a program that trapped.";
+    BAD_TEST = 803 "bad-test" "A line of a test, one that begins with `//:`, cannot be understood, or names a probe or member that does not exist; docs/testing.md shows what there is.";
     BAD_CONFIG = 901 "bad-config" "The configuration key does not exist or its value has another form.";
     BAD_USAGE = 902 "bad-usage" "The command line cannot be understood.";
 }

@@ -30,6 +30,8 @@ pub struct Maps {
 pub struct RunFacts {
     /// The child that was started with the run, 0 without one.
     pub child_pid: u32,
+    /// When it began, in nanoseconds since boot, which then counts as the beginning of 1970; now without.
+    pub begun_ns: Option<u64>,
 }
 
 impl Maps {
@@ -105,9 +107,11 @@ fn run_info(facts: RunFacts, ring: u32, size: u32) -> Vec<u8> {
     };
     // Without procfs programs see the pids of the initial namespace, which is where we most likely are.
     let namespace = host::pid_namespace().ok();
-    set(RunField::StartBootNs, clock::now_ns(clock::Clock::Boot));
-    set(RunField::WallMinusBootNs, clock::offset_ns(clock::Clock::Boot, clock::Clock::Real) as u64);
-    set(RunField::TaiMinusBootNs, clock::offset_ns(clock::Clock::Boot, clock::Clock::Tai) as u64);
+    let after_boot =
+        |clock| if facts.begun_ns.is_some() { 0 } else { clock::offset_ns(clock::Clock::Boot, clock) };
+    set(RunField::StartBootNs, facts.begun_ns.unwrap_or_else(|| clock::now_ns(clock::Clock::Boot)));
+    set(RunField::WallMinusBootNs, after_boot(clock::Clock::Real) as u64);
+    set(RunField::TaiMinusBootNs, after_boot(clock::Clock::Tai) as u64);
     set(RunField::PidNsDev, namespace.map_or(0, |ns| ns.dev));
     set(RunField::PidNsIno, namespace.map_or(0, |ns| ns.ino));
     set(RunField::OwnPid, host::pid().into());

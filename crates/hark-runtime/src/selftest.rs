@@ -24,7 +24,7 @@ const PLAIN: &str = "\x1b[0m";
 const ENOUGH_NS: u64 = 1_000_000;
 
 /// A file in memory that two streams write to.
-struct Captured<'a>(&'a RefCell<Vec<u8>>);
+pub(crate) struct Captured<'a>(pub(crate) &'a RefCell<Vec<u8>>);
 
 impl Write for Captured<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

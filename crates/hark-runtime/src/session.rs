@@ -129,7 +129,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     let mut actions = Actions::new(kernel, object, names, output);
 
     let groups = find_places(&cx, &mut actions.output)?;
-    let facts = RunFacts { child_pid: child.as_ref().map_or(0, Child::pid) };
+    let facts = RunFacts { child_pid: child.as_ref().map_or(0, Child::pid), begun_ns: None };
     let maps = Maps::create(kernel, object, facts)?;
     let mut programs = Vec::with_capacity(groups.len());
     for group in groups {

@@ -9,6 +9,7 @@ use bpf_facts::KernelProfile;
 use hark_btf::Btf;
 use hark_compiler::{KernelTypes, Options, Target, compile};
 use hark_diag::{SourceMap, Style, render};
+use hark_rehearsal::Setting;
 
 use crate::languages::host::FixtureHost;
 
@@ -45,6 +46,26 @@ impl Compiler {
             Err(diags) => diags,
         };
         render(&map, &diags, Style::Plain)
+    }
+
+    /// How the tests in a script fail; nothing if they pass or there are none.
+    pub fn failures(&self, name: &str, text: &str) -> String {
+        let mut map = SourceMap::default();
+        let file = map.add(name, text);
+        let (tests, mut diags) = hark_rehearsal::parse(file, text);
+        let options = Options { allow_unsafe: true, ..Options::default() };
+        let setting = Setting { target: self.target.clone(), options };
+        let mut differences = String::new();
+        match hark_rehearsal::run(&map, file, &tests, &|_| true, &setting) {
+            Ok(report) => {
+                for (diag, difference) in report.verdicts.into_iter().filter_map(|verdict| verdict.failure) {
+                    diags.push(diag);
+                    differences.push_str(&difference);
+                }
+            }
+            Err(more) => diags.extend(more),
+        }
+        format!("{}{differences}", render(&map, &diags, Style::Plain))
     }
 
     /// The script in standard form; nothing if it has errors.

@@ -116,7 +116,9 @@ impl<'a> Walk<'a> {
             called_global: vec![false; env.cfg.subprogs.len()],
             doubt: env.doubt.clone().map(|what| (InsnIdx(0), what)),
             stats: Stats::default(),
-            states: options.record.then(|| States::new(n)),
+            states: options
+                .record
+                .then(|| States::new(env.cfg.points.iter().map(|point| point.live).collect())),
             log: options.log.then(Vec::new),
         }
     }
@@ -382,7 +384,9 @@ impl<'a> Walk<'a> {
                 }
             } else {
                 let head = self.loop_head_of(id).filter(|head| self.checkpoint(*head).branches > 0);
-                let exact = if head.is_some() { Exact::RangeWithin } else { Exact::No };
+                // States that are kept must hold all that runs through here, whatever is read later.
+                let within = head.is_some() || self.states.is_some();
+                let exact = if within { Exact::RangeWithin } else { Exact::No };
                 if self.covered_by(id, exact) {
                     if let Some(head) = head {
                         self.enter_loop(head);
@@ -494,6 +498,10 @@ impl<'a> Walk<'a> {
 
     /// Forgets stack that no path from the remembered states here read.
     fn clean(&mut self) {
+        // States that are kept are compared whole.
+        if self.states.is_some() {
+            return;
+        }
         for i in 0..self.explored[self.pc as usize].len() {
             let id = self.explored[self.pc as usize][i];
             let old = self.checkpoint(id);

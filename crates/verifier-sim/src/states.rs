@@ -8,6 +8,8 @@ use std::fmt;
 #[derive(Clone, Debug)]
 pub struct States {
     at: Vec<Vec<Frame>>,
+    /// By instruction, the registers that are read from there on, one bit each.
+    live: Vec<u16>,
 }
 
 /// What a machine holds before an instruction.
@@ -39,8 +41,8 @@ impl fmt::Display for Mismatch {
 }
 
 impl States {
-    pub(crate) fn new(n: usize) -> States {
-        States { at: vec![Vec::new(); n] }
+    pub(crate) fn new(live: Vec<u16>) -> States {
+        States { at: vec![Vec::new(); live.len()], live }
     }
 
     pub(crate) fn record(&mut self, at: InsnIdx, frame: &Frame) {
@@ -56,21 +58,13 @@ impl States {
 
     /// Whether one of the states before `at` holds `concrete`.
     ///
-    /// Only numbers are compared: where a state says pointer, any value will do.
+    /// Only numbers are compared, and only in registers that are read from there on: where a state says pointer, any
+    /// value will do.
     ///
     /// # Errors
-    /// Why each of the states does not hold it. Pruned paths are no states of their own: they fit another state only
-    /// as far as what is read later goes, so that a register whose value matters no more may be told as a mismatch by
-    /// a caller that compares such paths; see [`admits_live`](Self::admits_live).
+    /// Why each of the states does not hold it.
     pub fn admits(&self, at: InsnIdx, concrete: &Snapshot) -> Result<(), Mismatch> {
-        self.admits_live(at, concrete, u16::MAX)
-    }
-
-    /// As [`admits`](Self::admits), for the registers in `live` only, one bit each.
-    ///
-    /// # Errors
-    /// As for `admits`.
-    pub fn admits_live(&self, at: InsnIdx, concrete: &Snapshot, live: u16) -> Result<(), Mismatch> {
+        let live = self.live.get(at.0 as usize).copied().unwrap_or(0);
         let mut why = Vec::new();
         for frame in self.at.get(at.0 as usize).into_iter().flatten() {
             match fits(frame, concrete, live) {

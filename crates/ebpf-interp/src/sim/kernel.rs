@@ -5,7 +5,7 @@ use super::maps::SimMap;
 use super::ring::SimRecords;
 use super::{Object, SimKernel, SimProgram};
 use crate::code::Code;
-use bpf_facts::MapType;
+use bpf_facts::{AttachType, MapType, ProgType};
 use bpf_syscall::{
     BtfFd, BtfInfo, Errno, IdKind, Kernel, LinkCreate, LinkFd, LoadError, Loaded, MapCreate, MapFd,
     PerfEvent, PerfFd, ProgFd, ProgInfo, ProgLoad, Records, Result, SysError, TestRun, TestRunResult,
@@ -41,7 +41,7 @@ impl SimKernel {
         }
     }
 
-    fn program_of(&self, call: &'static str, program: &ProgFd) -> Result<usize> {
+    pub(super) fn program_of(&self, call: &'static str, program: &ProgFd) -> Result<usize> {
         match self.object(program.as_raw_fd()) {
             Some(Object::Program(n)) => Ok(n),
             Some(Object::Map(_) | Object::Event(_)) | None => {
@@ -189,6 +189,8 @@ impl Kernel for SimKernel {
             Imm64::Const(_) | Imm64::Func(_) | Imm64::BtfVar { .. } => None,
         };
         let code = Code::new(&program, &resolve);
+        let typed = prog.ty == ProgType::Tracing || prog.attach_type == AttachType::TraceRawTp;
+        let code = if typed { code.following_pointers() } else { code };
         state.objects.insert(fd.as_raw_fd(), Object::Program(state.programs.len()));
         state.programs.push(SimProgram {
             name: prog.name.to_string(),

@@ -10,6 +10,8 @@ pub struct Task {
     pub pid: u32,
     /// Thread.
     pub tid: u32,
+    /// Parent process; nothing but its `task_struct` says so.
+    pub ppid: u32,
     /// User.
     pub uid: u32,
     /// Group.
@@ -37,6 +39,7 @@ impl Task {
         Task {
             pid: host::pid(),
             tid: host::tid(),
+            ppid: id("PPid:"),
             uid: id("Uid:"),
             gid: id("Gid:"),
             comm: comm.trim_end_matches('\n').to_string(),

@@ -48,17 +48,21 @@ pub fn shapes() -> Vec<MapShape> {
 /// # Errors
 /// If the kernel refuses one.
 pub fn create(kernel: &dyn Kernel) -> anyhow::Result<Vec<MapFd>> {
-    let mut fds = Vec::new();
-    for (i, shape) in shapes().iter().enumerate() {
-        let name = format!("agree{i}");
-        let mut map = MapCreate::new(&name, shape.ty, shape.key_size, shape.value_size, shape.max_entries);
-        map.flags = shape.flags;
-        let fd = kernel.map_create(&map)?;
-        if let Some(data) = &shape.data {
-            kernel.map_update(&fd, &[0; 4], data, UpdateMode::Any)?;
-            kernel.map_freeze(&fd)?;
-        }
-        fds.push(fd);
+    shapes().iter().enumerate().map(|(i, shape)| Ok(create_one(kernel, i, shape)?)).collect()
+}
+
+/// Makes number `i`.
+///
+/// # Errors
+/// If the kernel refuses it.
+pub fn create_one(kernel: &dyn Kernel, i: usize, shape: &MapShape) -> bpf_syscall::Result<MapFd> {
+    let name = format!("agree{i}");
+    let mut map = MapCreate::new(&name, shape.ty, shape.key_size, shape.value_size, shape.max_entries);
+    map.flags = shape.flags;
+    let fd = kernel.map_create(&map)?;
+    if let Some(data) = &shape.data {
+        kernel.map_update(&fd, &[0; 4], data, UpdateMode::Any)?;
+        kernel.map_freeze(&fd)?;
     }
-    Ok(fds)
+    Ok(fd)
 }

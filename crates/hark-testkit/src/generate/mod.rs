@@ -1,0 +1,3 @@
+//! Generators that know what they generate.
+
+pub mod script;
