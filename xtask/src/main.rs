@@ -2,6 +2,7 @@
 //!
 //! It depends on no other crate of the workspace, so that it works where one of them does not compile.
 
+mod agree;
 mod bench;
 mod cpio;
 mod fuzz;
@@ -30,6 +31,10 @@ usage: cargo xtask COMMAND
   compare [TEXT]            run the scripts below tests/compare with hark and with bpftrace; only names with TEXT
   kernels                   fetch the guests' kernels
   setup                     install what the tests need, or say what is missing
+  agree [FLAGS]             compare the simulated verifier with this kernel's (as root), and keep disagreements
+      --type NAME           only this program type; may be repeated
+      --seed N --count N    so many generated programs per type, from this seed on
+      --objects FILE…       programs of C objects instead; --count N: and so many mutations of each
   bench WHAT                measure: startup, vm
   fuzz TARGET [--minutes N] fuzz one of the targets in fuzz/fuzz_targets; found input goes to fuzz/artifacts
 ";
@@ -58,6 +63,7 @@ fn run(arguments: &[String]) -> Result<bool> {
         ("compare", [only]) => test::compare(Some(only)),
         ("kernels", []) => kernels::fetch_all(),
         ("setup", []) => setup::run().map(|missing| missing.is_empty()),
+        ("agree", flags) => agree::run(flags),
         ("bench", [what, flags @ ..]) => bench::run(what, flags),
         ("fuzz", [target, flags @ ..]) => fuzz::run(target, flags),
         ("help" | "--help" | "-h", _) => {

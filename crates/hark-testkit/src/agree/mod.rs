@@ -4,6 +4,7 @@
 //! program is shrunk to the instructions that matter.
 
 pub mod generate;
+pub mod keep;
 pub mod maps;
 pub mod rng;
 pub mod states;

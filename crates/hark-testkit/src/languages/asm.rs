@@ -6,6 +6,7 @@ use ebpf_asm::{Program, parse_with_helpers};
 use verifier_sim::{Options, ProgEnv, verify};
 
 use super::env;
+use crate::agree::functions;
 use crate::case::CaseFile;
 use crate::golden::{Finding, Stages};
 
@@ -18,7 +19,7 @@ impl Stages for Assembly {
     }
 
     fn names(&self) -> &[&str] {
-        &["asm", "hex", "verify", "log"]
+        &["asm", "hex", "verify", "verdict", "log"]
     }
 
     fn render(&self, case: &CaseFile, stage: &str) -> Result<String> {
@@ -30,11 +31,15 @@ impl Stages for Assembly {
         match stage {
             "asm" => Ok(program.to_string()),
             "hex" => hex(&program),
-            "verify" | "log" => {
+            "verify" | "verdict" | "log" => {
                 let maps = env::maps(case)?;
                 let options = Options { log: stage == "log", ..Options::default() };
-                let prog = ProgEnv::new(env::prog_type(case)?, &maps);
+                let funcs = functions(&program);
+                let prog = ProgEnv { funcs: &funcs, ..ProgEnv::new(env::prog_type(case)?, &maps) };
                 let report = verify(&program, &prog, &env::profile(case)?, &options);
+                if stage == "verdict" {
+                    return Ok(format!("{}\n", report.verdict.name()));
+                }
                 Ok(format!("{}{report}\n", report.log_text(&program)))
             }
             other => bail!("no stage {other}"),

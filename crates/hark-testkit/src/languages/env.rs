@@ -21,7 +21,8 @@ pub(super) fn prog_type(case: &CaseFile) -> Result<ProgType> {
     Ok(prog_type_by_name(name).with_context(|| format!("no program type {name:?}"))?.ty)
 }
 
-/// `maps = [{ type = "hash", key = 4, value = 8, max = 16 }]`; the first is `map[0]`.
+/// `maps = [{ type = "hash", key = 4, value = 8, max = 16 }]`; the first is `map[0]`. `flags`, `frozen = 1` and `data`
+/// (hexadecimal) may follow.
 pub(super) fn maps(case: &CaseFile) -> Result<Vec<MapShape>> {
     let Some(list) = case.get("maps") else { return Ok(Vec::new()) };
     let list = list.as_list().context("`maps` is a list")?;
@@ -34,7 +35,20 @@ pub(super) fn maps(case: &CaseFile) -> Result<Vec<MapShape>> {
                     map.get(key).and_then(|v| v.as_int()).with_context(|| format!("a map needs `{key}`"))?;
                 u32::try_from(value).with_context(|| format!("`{key}` of a map"))
             };
-            Ok(MapShape::new(def.ty, number("key")?, number("value")?, number("max")?))
+            let mut shape = MapShape::new(def.ty, number("key")?, number("value")?, number("max")?);
+            shape.flags = map.get("flags").map_or(Ok(0), |_| number("flags"))?;
+            shape.frozen = map.get("frozen").and_then(|v| v.as_int()).is_some_and(|v| v != 0);
+            shape.data = map.get("data").and_then(|v| v.as_str()).map(bytes).transpose()?;
+            Ok(shape)
         })
         .collect()
+}
+
+fn bytes(hex: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for pair in hex.as_bytes().chunks(2) {
+        let pair = std::str::from_utf8(pair)?;
+        bytes.push(u8::from_str_radix(pair, 16).with_context(|| format!("`data` of a map: {pair:?}"))?);
+    }
+    Ok(bytes)
 }
