@@ -1,0 +1,6 @@
+r0 = 8
+r0 /= 2
+exit
+
+//= verify
+// accept

@@ -1,0 +1,5 @@
+r0 = *(u64 *)(r1 + 112)
+exit
+
+//= verify
+// accept

@@ -1,0 +1,7 @@
+r0 = 0
+goto out
+out:
+exit
+
+//= verify
+// accept

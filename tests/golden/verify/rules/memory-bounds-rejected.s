@@ -1,0 +1,14 @@
+//! maps = [{ type = "array", key = 4, value = 16, max = 4 }]
+*(u32 *)(r10 - 4) = 1
+r2 = r10
+r2 += -4
+r1 = map[0] ll
+call map_lookup_elem
+if r0 == 0 goto out
+r0 = *(u64 *)(r0 + 16)
+out:
+r0 = 0
+exit
+
+//= verify
+// reject at 6: rule=memory-bounds: r0 holds a map value; 8 bytes at 16 are outside of its 16 bytes

@@ -1,0 +1,13 @@
+//! prog = "xdp"
+r2 = *(u32 *)(r1 + 0)
+r3 = *(u32 *)(r1 + 4)
+r4 = r2
+r4 += 14
+if r4 > r3 goto out
+r0 = *(u8 *)(r2 + 14)
+out:
+r0 = 0
+exit
+
+//= verify
+// reject at 5: rule=packet-bounds: r2 holds packet data; only 14 bytes from there are known to be in the packet, not 1 at 14

@@ -1,0 +1,5 @@
+r0 = 0
+exit
+
+//= verify
+// accept
