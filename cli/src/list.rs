@@ -24,7 +24,8 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     let found = match script {
         Some(Err(message)) => return usage(&message),
         Some(Ok((sources, id))) => {
-            match list_probes::of_script(&sources, id, &target, &host::options(Vec::new())) {
+            let options = host::options(Vec::new());
+            match list_probes::of_script(&sources, id, &target, &options, args.verbose) {
                 Ok(found) => found,
                 Err(diags) => {
                     host::show(&sources, &diags);

@@ -26,16 +26,32 @@ pub fn matching(pattern: &str, target: &Target, verbose: bool) -> Result<Vec<Str
             continue;
         }
         for (kind, name) in matching_one(pattern, target)? {
-            if verbose {
-                let arguments = arguments(kind, &name, target);
-                lines.push(name);
-                lines.extend(arguments.into_iter().map(|line| format!("    {line}")));
-            } else {
-                lines.push(name);
-            }
+            show(kind, name, target, verbose, &mut lines);
         }
     }
     Ok(lines)
+}
+
+/// Adds a probe and, with `verbose`, its arguments.
+fn show(kind: &dyn ProbeKind, name: String, target: &Target, verbose: bool, lines: &mut Vec<String>) {
+    let arguments = if verbose { arguments(kind, &name, target) } else { Vec::new() };
+    lines.push(name);
+    lines.extend(arguments.into_iter().map(|line| format!("    {line}")));
+}
+
+/// Types that are shown only if they are asked for: they have no events of their own.
+const UNLISTED: &[&str] = &["self", "interval", "profile"];
+
+/// Kinds of probes in the order in which they are listed: counters come first.
+fn kinds() -> Vec<&'static dyn ProbeKind> {
+    let mut kinds = ALL.to_vec();
+    kinds.sort_by_key(|kind| match kind.name() {
+        "hardware" => 0,
+        "software" => 1,
+        "tracepoint" => 2,
+        _ => 3,
+    });
+    kinds
 }
 
 fn matching_one(pattern: &str, target: &Target) -> Result<Vec<(&'static dyn ProbeKind, String)>, String> {
@@ -43,17 +59,17 @@ fn matching_one(pattern: &str, target: &Target) -> Result<Vec<(&'static dyn Prob
         // A bare word is looked for in the names of all types.
         let wanted = if pattern.contains(['*', '?']) { pattern.to_string() } else { format!("*{pattern}*") };
         let mut found = Vec::new();
-        for kind in ALL {
+        for kind in kinds().into_iter().filter(|kind| !UNLISTED.contains(&kind.name())) {
             // A type that cannot be listed here has nothing to show.
             let names = kind.list(target).unwrap_or_default();
-            found.extend(names.into_iter().filter(|n| glob(&wanted, n)).map(|n| (*kind, n)));
+            found.extend(names.into_iter().filter(|n| glob(&wanted, n)).map(|n| (kind, n)));
         }
         return Ok(found);
     };
     let kinds: Vec<&'static dyn ProbeKind> = match kind_named(kind_pattern, Span::default()) {
         Ok(kind) => vec![kind],
         Err(diag) => {
-            let matching: Vec<_> = ALL.iter().copied().filter(|k| glob(kind_pattern, k.name())).collect();
+            let matching: Vec<_> = kinds().into_iter().filter(|k| glob(kind_pattern, k.name())).collect();
             if matching.is_empty() {
                 return Err(diag.message);
             }
@@ -131,7 +147,7 @@ fn definitions(
     for btf_kind in kinds {
         for ty in btf.types_of(*btf_kind).filter(|t| !t.name().is_empty() && glob(name, t.name())) {
             match btf.definition(ty.id()).filter(|_| verbose) {
-                Some(text) => lines.push(text),
+                Some(text) => lines.push(format!("vmlinux: {text}\n")),
                 None => lines.push(format!("{kind} {}", ty.name())),
             }
         }
@@ -139,7 +155,8 @@ fn definitions(
     Ok(())
 }
 
-/// The full names of the probes of a script.
+/// The full names of the probes of a script that are attached to something, patterns expanded; with `verbose`,
+/// arguments follow each name.
 ///
 /// # Errors
 /// What is wrong with the script.
@@ -148,8 +165,31 @@ pub fn of_script(
     file: FileId,
     target: &Target,
     options: &Options,
+    verbose: bool,
 ) -> Result<Vec<String>, Vec<Diagnostic>> {
     let (script, mut diags) = driver::parse(map, file, target);
     let front = driver::analyze(&script, target, options, &mut diags)?;
-    Ok(front.script.units.iter().flat_map(|u| u.probes.iter().map(|(_, name, _)| name.clone())).collect())
+    let mut lines = Vec::new();
+    for (spec, name, span) in front.script.units.iter().flat_map(|unit| &unit.probes) {
+        let Ok(kind) = kind_named(name.split(':').next().unwrap_or(name), *span) else { continue };
+        match spec {
+            ProbeSpec::Begin | ProbeSpec::End | ProbeSpec::Test(_) | ProbeSpec::Bench(_) => continue,
+            // Of these the list names the event, not how often it fires.
+            ProbeSpec::Interval { .. }
+            | ProbeSpec::Profile { .. }
+            | ProbeSpec::Software { .. }
+            | ProbeSpec::Hardware { .. } => {
+                let event: Vec<&str> = name.splitn(3, ':').take(2).collect();
+                lines.push(format!("{}:", event.join(":")));
+                continue;
+            }
+            _ => {}
+        }
+        // What cannot be expanded shows as it is written.
+        let found = kind.expand(spec, target).unwrap_or_else(|_| vec![spec.clone()]);
+        for spec in found {
+            show(kind, kind.full_name(&spec), target, verbose, &mut lines);
+        }
+    }
+    Ok(lines)
 }

@@ -1,9 +1,10 @@
 //! `begin`, `end`, `self:signal:…`, `test:…`, `bench:…`: run by hark itself, not attached.
 
 use super::{Ap, Context, ContextCx, ContextError, ProbeKind, bad};
+use crate::target::Target;
 use bpf_facts::ProgType;
 use hark_diag::Diagnostic;
-use hark_object::ProbeSpec;
+use hark_object::{CatalogError, ProbeSpec};
 
 /// Programs of raw tracepoints are what `BPF_PROG_TEST_RUN` runs with all tracing helpers.
 fn context(probe_type: &'static str, name: String) -> Context {
@@ -89,6 +90,9 @@ impl ProbeKind for SelfSignal {
             ["signal", other] => Err(bad(ap, self, format!("hark does not listen to signal {other}"))),
             _ => Err(bad(ap, self, "not an event of hark itself")),
         }
+    }
+    fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
+        Ok(vec!["self:signal:SIGUSR1".into()])
     }
     fn full_name(&self, _: &ProbeSpec) -> String {
         "self:signal:SIGUSR1".into()

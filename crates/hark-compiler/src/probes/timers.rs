@@ -88,6 +88,9 @@ impl ProbeKind for Interval {
             Rate::Hz(hz) => ProbeSpec::Interval { period_ns: (1_000_000_000 / hz).max(1) },
         })
     }
+    fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
+        Ok(unit_names("interval"))
+    }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {
             ProbeSpec::Interval { period_ns } => format!("interval:{}", period_name(*period_ns)),
@@ -120,6 +123,9 @@ impl ProbeKind for Profile {
             Rate::Every(period_ns) => ProbeSpec::Profile { period_ns, hz: 0 },
             Rate::Hz(hz) => ProbeSpec::Profile { period_ns: 0, hz },
         })
+    }
+    fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
+        Ok(unit_names("profile"))
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {
@@ -177,7 +183,7 @@ impl ProbeKind for Software {
         perf_event(ap, self, SOFTWARE_EVENTS).map(|(event, count)| ProbeSpec::Software { event, count })
     }
     fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
-        Ok(SOFTWARE_EVENTS.iter().map(|def| format!("software:{}:", def.name)).collect())
+        Ok(event_names("software", SOFTWARE_EVENTS))
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {
@@ -210,7 +216,7 @@ impl ProbeKind for Hardware {
         perf_event(ap, self, HARDWARE_EVENTS).map(|(event, count)| ProbeSpec::Hardware { event, count })
     }
     fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
-        Ok(HARDWARE_EVENTS.iter().map(|def| format!("hardware:{}:", def.name)).collect())
+        Ok(event_names("hardware", HARDWARE_EVENTS))
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
         match spec {
@@ -289,4 +295,17 @@ mod tests {
         assert_eq!(interval(&["s", "0"]), None);
         assert_eq!(Interval.full_name(&ProbeSpec::Interval { period_ns: 5_000_000 }), "interval:ms:5");
     }
+}
+
+/// Names and aliases of events, as `-l` shows them.
+fn event_names(kind: &str, events: &[PerfEventDef]) -> Vec<String> {
+    let names = events.iter().flat_map(|def| std::iter::once(def.name).chain(def.alias));
+    let mut names: Vec<String> = names.map(|name| format!("{kind}:{name}:")).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The units of `interval` and `profile`, as `-l` shows them.
+fn unit_names(kind: &str) -> Vec<String> {
+    ["hz", "ms", "s", "us"].iter().map(|unit| format!("{kind}:{unit}:")).collect()
 }
