@@ -2,6 +2,11 @@
 
 use bpf_facts::Feature;
 use clap::{ArgAction, ValueEnum};
+use hark_compiler::ProbeFilter;
+use probe_attach::HostCatalog;
+use regex_lite::Regex;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What `hark FILE` and `hark -e PROGRAM` take.
 #[derive(clap::Args, Debug)]
@@ -78,11 +83,11 @@ pub(crate) struct RunArgs {
     /// Not supported yet
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) include: Vec<String>,
-    /// Not supported yet
-    #[arg(long, value_name = "REGEX", hide = true)]
+    /// Attach only probes in whose full name this regular expression is found
+    #[arg(long, value_name = "REGEX")]
     pub(crate) probe_filter: Option<String>,
-    /// Not supported yet
-    #[arg(long, value_name = "FILE", hide = true)]
+    /// Take the list of functions that may be traced from a file instead of the kernel
+    #[arg(long, value_name = "FILE")]
     pub(crate) traceable_functions: Option<String>,
     /// Not supported yet
     #[arg(long, value_name = "PID", hide = true)]
@@ -177,6 +182,25 @@ impl RunArgs {
         }
     }
 
+    /// Which probes are wanted.
+    ///
+    /// # Errors
+    /// The regular expression is none.
+    pub(crate) fn filter(&self) -> Result<Option<ProbeFilter>, String> {
+        let Some(text) = &self.probe_filter else { return Ok(None) };
+        let regex = Regex::new(text).map_err(|e| format!("--probe-filter {text}: {e}"))?;
+        Ok(Some(ProbeFilter(Arc::new(move |name| regex.is_match(name)))))
+    }
+
+    /// What this machine offers, as the flags say.
+    pub(crate) fn catalog(&self) -> Arc<HostCatalog> {
+        let catalog = match self.pid {
+            Some(pid) => HostCatalog::for_process(pid),
+            None => HostCatalog::new(),
+        };
+        Arc::new(catalog.with_traceable_functions(self.traceable_functions.as_ref().map(PathBuf::from)))
+    }
+
     /// The features that are not to be used. Unknown names are left out: see [`RunArgs::unsupported`].
     pub(crate) fn without_features(&self) -> Vec<Feature> {
         let named = |name: &String| SWITCHES.iter().find(|(n, _)| n == name).map(|(_, feature)| *feature);
@@ -187,8 +211,6 @@ impl RunArgs {
     pub(crate) fn unsupported(&self) -> Option<String> {
         let refused = [
             (!self.include.is_empty(), "--include", "C headers are not read; types come from BTF"),
-            (self.probe_filter.is_some(), "--probe-filter", "name the probes in the script"),
-            (self.traceable_functions.is_some(), "--traceable-functions", "the kernel's list is read"),
             (self.dwarf_pid.is_some(), "--dwarf-pid", "user stacks are walked by frame pointers"),
             (self.aot.is_some(), "--aot", "hark itself needs no libraries to be copied to a machine"),
             (self.emit_elf.is_some(), "--emit-elf", "see `hark dump --format raw`"),

@@ -1,18 +1,12 @@
 //! `hark -l`: which probes there are.
 
 use crate::{RunArgs, WRONG, host, usage};
-use hark_compiler::list_probes;
-use probe_attach::HostCatalog;
+use hark_compiler::{Options, list_probes};
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
-    let catalog = Arc::new(match args.pid {
-        Some(pid) => HostCatalog::for_process(pid),
-        None => HostCatalog::new(),
-    });
-    let target = host::target(catalog);
+    let target = host::target(args.catalog());
     let given = args.words.first();
     let script = match (&args.program, given) {
         (Some(program), _) => Some(host::read_script(Some(program), None)),
@@ -24,7 +18,11 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     let found = match script {
         Some(Err(message)) => return usage(&message),
         Some(Ok((sources, id))) => {
-            let options = host::options(Vec::new());
+            let probe_filter = match args.filter() {
+                Ok(filter) => filter,
+                Err(message) => return usage(&message),
+            };
+            let options = Options { probe_filter, ..host::options(Vec::new()) };
             match list_probes::of_script(&sources, id, &target, &options, args.verbose) {
                 Ok(found) => found,
                 Err(diags) => {

@@ -7,11 +7,9 @@ use bpf_syscall::wait::Process;
 use hark_compiler::Options;
 use hark_diag::SourceMap;
 use hark_runtime::{Buffering, Ended, HostNames, Output, OutputFormat, RunError, Setup, Sink};
-use probe_attach::HostCatalog;
 use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Largest process id (`PID_MAX_LIMIT`, include/linux/threads.h).
 const PID_MAX: u32 = 4 << 20;
@@ -30,10 +28,11 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
     if args.pid.is_some_and(|pid| pid > PID_MAX || pid == 0) {
         return usage("there is no such process id");
     }
-    let catalog = Arc::new(match args.pid {
-        Some(pid) => HostCatalog::for_process(pid),
-        None => HostCatalog::new(),
-    });
+    let catalog = args.catalog();
+    let probe_filter = match args.filter() {
+        Ok(filter) => filter,
+        Err(message) => return usage(&message),
+    };
     let mut target = host::target(catalog.clone());
     let without = args.without_features();
     without.iter().for_each(|feature| target.profile.set(*feature, false));
@@ -41,6 +40,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         allow_unsafe: args.allow_unsafe,
         warn_failed_reads: args.failed_reads > 0,
         pid_filter: args.pid,
+        probe_filter,
         ..host::options(positional)
     };
     options.add_script_words(&args.named);

@@ -29,5 +29,5 @@ pub use driver::{Compilation, compile};
 pub use dump::{Stage, asm, dump};
 pub use inspect::{after_passes, golden_case, json, timed};
 pub use kernel_types::KernelTypes;
-pub use target::{Options, Target};
+pub use target::{Options, ProbeFilter, Target};
 pub use verify::verify_object;

@@ -39,6 +39,18 @@ pub struct Options {
     pub child_pid: Option<u32>,
     /// Passes of the optimiser to leave out.
     pub disabled_passes: Vec<String>,
+    /// Which of the script's probes are wanted (`--probe-filter`).
+    pub probe_filter: Option<ProbeFilter>,
+}
+
+/// Tells by the full name of a probe whether it is wanted. `begin` and `end` always are.
+#[derive(Clone)]
+pub struct ProbeFilter(pub Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl std::fmt::Debug for ProbeFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProbeFilter")
+    }
 }
 
 impl Options {

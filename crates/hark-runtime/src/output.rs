@@ -214,10 +214,25 @@ impl Output<'_> {
         if !self.warnings {
             return Ok(());
         }
-        let text = bpf_facts::errno(retcode).map_or("Unknown error", |def| def.text);
+        /// `E2BIG`, which updating a full map returns.
+        const FULL: i64 = -7;
+        let text = match retcode {
+            0 => "Success",
+            code => bpf_facts::errno(code).map_or("Unknown error", |def| def.text),
+        };
         match self.format {
             OutputFormat::Text => {
-                let diag = Diagnostic::warning(Code::RUNTIME, span, format!("{helper} failed: {text}"));
+                let message = match (helper, retcode) {
+                    ("map_update_elem", FULL) => "the map is full: the entry is lost".to_string(),
+                    ("map_lookup_elem", 0) => {
+                        "the map has no entry for this key: it counts as zero".to_string()
+                    }
+                    _ => format!("{helper} failed: {text}"),
+                };
+                let mut diag = Diagnostic::warning(Code::RUNTIME, span, message);
+                if (helper, retcode) == ("map_update_elem", FULL) {
+                    diag = diag.with_help("raise max_map_keys, or declare the map: let @map = hash(100000);");
+                }
                 self.diagnostic(&diag)?;
                 self.say(&format!("Additional Info - helper: {helper}, retcode: {retcode}\n"))
             }

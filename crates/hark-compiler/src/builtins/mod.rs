@@ -20,6 +20,7 @@ mod strings;
 mod symbols;
 mod task;
 mod time;
+mod trusted;
 mod usdt;
 
 pub(crate) use task::current_tgid;
@@ -94,6 +95,7 @@ static ALL: &[&[&dyn Builtin]] = &[
     symbols::ALL,
     task::ALL,
     time::ALL,
+    trusted::ALL,
 ];
 
 /// Every builtin.

@@ -1,13 +1,14 @@
 //! The current process and thread: `pid`, `tid`, `comm`, `ppid`…
 
-use super::{Builtin, BuiltinCall, CheckError, Doc, arg, call_expr, error, error_with_help};
+use super::{Builtin, BuiltinCall, CheckError, Doc, arg, call_expr, error, error_with_help, int_arg};
 use crate::lower::{Lower, Mem, Place, Val};
 use crate::sema::Checker;
 use crate::typed::{Call, CallData, Expr, ExprKind};
 use crate::types::{Space, Type};
-use bpf_facts::HelperId;
+use bpf_facts::{HelperId, ProgType};
 use ebpf_asm::Size;
 use ebpf_codegen::ir::{BinOp, InstData, UnOp, Value};
+use hark_btf::Kind;
 use hark_diag::Code;
 use hark_object::{RunField, Ty};
 use hark_syntax::ast;
@@ -113,23 +114,55 @@ impl Builtin for Ids {
     }
 }
 
-/// `comm`
+/// `comm`, `comm(pid)`
 struct Comm;
+
+/// The kernel's functions that `comm(pid)` calls: a task by its number in the initial PID namespace, in the caller's
+/// (6.14), and what gives it back.
+const TASK_BY_PID: &str = "bpf_task_from_pid";
+const TASK_BY_OWN_PID: &str = "bpf_task_from_vpid";
+const TASK_RELEASE: &str = "bpf_task_release";
 
 impl Builtin for Comm {
     fn name(&self) -> &'static str {
         "comm"
     }
     fn doc(&self) -> Doc {
-        Doc { signature: "comm", text: "Name of the current thread." }
+        Doc {
+            signature: "comm, comm(pid)",
+            text: "Name of the current thread, or of another one by its number: N/A if there is none. The latter only in fentry, fexit and iter probes, from Linux 6.2 on.",
+        }
     }
     fn arity(&self) -> RangeInclusive<usize> {
-        0..=0
+        0..=1
     }
-    fn check(&'static self, _: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
-        Ok(call_expr(self, Vec::new(), CallData::None, Type::Str { cap: COMM_LEN }, call.span))
+    fn check(&'static self, cx: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
+        let ty = Type::Str { cap: COMM_LEN };
+        if call.args.is_empty() {
+            return Ok(call_expr(self, Vec::new(), CallData::None, ty, call.span));
+        }
+        let pid = int_arg(cx, call, 0)?;
+        if !matches!(cx.context.prog, ProgType::Tracing) {
+            let message = format!("comm(pid) is not available in {} probes", cx.context.probe_type);
+            let help = "fentry, fexit and iter probes have it; comm is the current thread";
+            return Err(error_with_help(Code::NOT_AVAILABLE_HERE, call.span, message, help));
+        }
+        let function = |name| cx.types.btf().is_some_and(|btf| btf.find(Kind::Func, name).is_some());
+        if !function(TASK_BY_PID) || !function(TASK_RELEASE) {
+            let message = "this kernel has no function that finds a task by its number";
+            return Err(error_with_help(Code::NOT_AVAILABLE_HERE, call.span, message, "Linux 6.2 has it"));
+        }
+        let task = cx.types.struct_named("task_struct", false);
+        let Some(field) = task.and_then(|task| cx.types.field(&task, "comm")) else {
+            return Err(error(Code::UNKNOWN_TYPE, call.span, "struct task_struct is not known"));
+        };
+        let at = CallData::Int(i64::from(field.offset));
+        Ok(call_expr(self, vec![pid], at, ty, call.span))
     }
-    fn lower(&self, cx: &mut Lower<'_>, _: &Call, ty: &Type, dst: Option<Mem>) -> Val {
+    fn lower(&self, cx: &mut Lower<'_>, call: &Call, ty: &Type, dst: Option<Mem>) -> Val {
+        if let CallData::Int(at) = call.data {
+            return other_comm(cx, call, at as i32, ty, dst);
+        }
         let dst = cx.dst(dst, ty);
         if !dst.loose {
             // Some kernels (6.1) leave what is behind the terminator as it was; as a key it must be zero.
@@ -139,6 +172,34 @@ impl Builtin for Comm {
         cx.b.call(HelperId::GET_CURRENT_COMM, &[ptr, len]);
         Val::Mem(dst)
     }
+}
+
+/// The name of a task by its number; `at` is where the name is in `struct task_struct`.
+fn other_comm(cx: &mut Lower<'_>, call: &Call, at: i32, ty: &Type, dst: Option<Mem>) -> Val {
+    let find = |name| cx.types.btf().and_then(|btf| btf.find(Kind::Func, name)).map(|id| id.0);
+    let own = cx.target.pid_namespace.then(|| find(TASK_BY_OWN_PID)).flatten();
+    let (Some(by_pid), Some(release)) = (own.or_else(|| find(TASK_BY_PID)), find(TASK_RELEASE)) else {
+        return Val::None;
+    };
+    let pid = cx.scalar(&call.args[0]);
+    let dst = cx.dst(dst, ty);
+    cx.zero(dst, COMM_LEN);
+    let task = cx.b.value(InstData::CallKfunc { btf_id: by_pid, args: vec![pid], ptr: true });
+    let (found, dead, next) = (cx.b.create_block(), cx.b.create_cold_block(), cx.b.create_block());
+    cx.b.branch_nonzero(task, found, dead);
+    cx.b.seal_and_switch(found);
+    let from = cx.b.ptr_off(task, at);
+    let (ptr, len) = (cx.address(dst), cx.b.iconst(i64::from(COMM_LEN)));
+    cx.b.call(HelperId::PROBE_READ_KERNEL, &[ptr, len, from]);
+    cx.b.inst(InstData::CallKfunc { btf_id: release, args: vec![task], ptr: false });
+    cx.b.jump(next, &[]);
+    cx.b.seal_and_switch(dead);
+    cx.write_bytes(dst, b"N/A", COMM_LEN);
+    let span = cx.here();
+    cx.runtime_warning("comm(pid): there is no process with this number", span);
+    cx.b.jump(next, &[]);
+    cx.b.seal_and_switch(next);
+    Val::Mem(dst)
 }
 
 /// A member reached from the current task, or from the one given.

@@ -197,7 +197,7 @@ impl Lower<'_> {
         let ptr = self.address(dst);
         let result = self.b.call(helper, &[ptr, len, src]);
         if self.options.warn_failed_reads {
-            self.count_if_failed(result, Loss::FailedRead);
+            self.report_if_failed(result, Loss::FailedRead, helper);
         }
     }
 
@@ -241,7 +241,7 @@ impl Lower<'_> {
         let (ptr, len) = (self.address(dst), self.b.iconst(i64::from(read)));
         let result = self.b.call(helper, &[ptr, len, src]);
         if self.options.warn_failed_reads {
-            self.count_if_failed(result, Loss::FailedRead);
+            self.report_if_failed(result, Loss::FailedRead, helper);
         }
         result
     }

@@ -31,6 +31,7 @@ impl Lower<'_> {
             // First on this key: a value of zeroes, then found again. Other CPUs' values are made zero with it.
             self.b.seal_and_switch(miss);
             let (retry, full) = (self.b.create_block(), self.b.create_cold_block());
+            let updated = self.b.declare_var(IrType::I64);
             let size = self.shared.maps[map.0 as usize].value_size;
             let first = self.new_bytes(size);
             self.zero(first, size);
@@ -40,11 +41,13 @@ impl Lower<'_> {
                     self.b.store(Size::Dw, value, first.ptr, first.off + offset);
                 }
                 let result = self.update(map, key, first, ANY);
+                self.b.def_var(updated, result);
                 let zero = self.b.iconst(0);
                 self.b.branch(Cond::Slt, result, zero, full, next);
                 self.b.seal(retry);
             } else {
-                self.update(map, key, first, ANY);
+                let result = self.update(map, key, first, ANY);
+                self.b.def_var(updated, result);
                 let again = self.lookup(map, key);
                 self.b.branch_nonzero(again, retry, full);
                 self.b.seal_and_switch(retry);
@@ -52,7 +55,8 @@ impl Lower<'_> {
                 self.b.jump(next, &[]);
             }
             self.b.seal_and_switch(full);
-            self.count_loss(Loss::MapFull);
+            let result = self.b.use_var(updated);
+            self.report_failure(result, Loss::MapFull, HelperId::MAP_UPDATE_ELEM);
             self.b.jump(next, &[]);
         } else {
             self.b.seal(miss);

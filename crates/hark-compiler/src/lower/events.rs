@@ -155,6 +155,18 @@ impl Lower<'_> {
         self.command(span, &[], |_| kind);
     }
 
+    /// What a helper returned, at the current position.
+    pub(crate) fn helper_error(&mut self, result: Value, helper: HelperId) {
+        let name = bpf_facts::helper(helper).map_or("", |def| def.name);
+        let retcode = Field { offset: EVENT_HEADER, ty: Ty::Int { bytes: 4, signed: true } };
+        let kind = EventKind::HelperError { helper: name.into(), retcode };
+        let (size, span) = (EVENT_HEADER + 8, self.here());
+        let event = self.shared.event(kind, size, span);
+        self.with_record(event, size, |cx, record| {
+            cx.b.store(Size::Dw, result, record.ptr, EVENT_HEADER as i32);
+        });
+    }
+
     /// A warning that the script's author should see while it runs.
     pub(crate) fn runtime_warning(&mut self, text: &'static str, span: Span) {
         self.send_plain(span, EventKind::RuntimeWarning(text.into()));

@@ -173,6 +173,7 @@ impl Lower<'_> {
         let Some(dst) = dst else {
             let var = self.b.declare_var(IrType::I64);
             self.b.seal_and_switch(miss);
+            self.report_missing_entry();
             let zero = self.b.iconst(0);
             self.b.def_var(var, zero);
             self.b.jump(next, &[]);
@@ -185,6 +186,7 @@ impl Lower<'_> {
         };
         let len = ty.ty(self.types).layout().size;
         self.b.seal_and_switch(miss);
+        self.report_missing_entry();
         self.zero(dst, len);
         self.b.jump(next, &[]);
         self.b.seal_and_switch(hit);
@@ -192,6 +194,14 @@ impl Lower<'_> {
         self.b.jump(next, &[]);
         self.b.seal_and_switch(next);
         Val::Mem(dst)
+    }
+
+    /// Tells of a look-up that found nothing, if the user asked for that.
+    fn report_missing_entry(&mut self) {
+        if self.options.warn_failed_reads {
+            let zero = self.b.iconst(0);
+            self.helper_error(zero, HelperId::MAP_LOOKUP_ELEM);
+        }
     }
 
     /// `@m[k] = e`
@@ -215,7 +225,7 @@ impl Lower<'_> {
         let src = self.value_for_update(map, value);
         let key = self.key(map, key);
         let result = self.update(map, key, src, ANY);
-        self.count_if_failed(result, Loss::MapFull);
+        self.report_if_failed(result, Loss::MapFull, HelperId::MAP_UPDATE_ELEM);
     }
 
     /// A value in memory of the map's value size, its tail zeroed.
@@ -287,7 +297,7 @@ impl Lower<'_> {
         self.define_if_used(var, before);
         self.b.jump(next, &[]);
         self.b.seal_and_switch(full);
-        self.count_loss(Loss::MapFull);
+        self.report_failure(result, Loss::MapFull, HelperId::MAP_UPDATE_ELEM);
         self.b.jump(next, &[]);
 
         self.b.seal_and_switch(hit);

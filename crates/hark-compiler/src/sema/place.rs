@@ -111,7 +111,17 @@ impl Checker<'_> {
             Type::Record(fields) => match fields.iter().position(|(name, _)| *name == field.text) {
                 Some(i) => {
                     let ty = fields[i].1.clone();
-                    Expr { kind: ExprKind::Member(Box::new(base), i as u32), ty, span }
+                    let is_constant = |e: &Expr| matches!(e.kind, ExprKind::Int(_) | ExprKind::Str(_));
+                    match base.kind {
+                        // Of a record of constants only the member is left.
+                        ExprKind::Tuple(mut members) if members.iter().all(is_constant) => {
+                            Expr { span, ..members.swap_remove(i) }
+                        }
+                        kind => {
+                            let base = Box::new(Expr { kind, ..base });
+                            Expr { kind: ExprKind::Member(base, i as u32), ty, span }
+                        }
+                    }
                 }
                 None => {
                     let message = format!("the record has no field {}", field.text);

@@ -35,6 +35,7 @@ pub(super) fn find<'a>(
 ) -> Vec<UnitSource<'a>> {
     let mut units = Vec::new();
     let mut n_probes = 0u64;
+    let mut filtered = None;
     for item in &script.items {
         let ast::Item::Probe(probe) = item else { continue };
         let needs = needs(probe);
@@ -53,6 +54,10 @@ pub(super) fn find<'a>(
             }
             let cx = ContextCx { types, target, needs_args: needs.args, span: ap.span };
             for (kind, spec) in specs {
+                if !wanted(&spec, &kind.full_name(&spec), options) {
+                    filtered = Some(ap.span);
+                    continue;
+                }
                 match kind.context(&spec, &cx) {
                     Ok(context) => {
                         n_probes += 1;
@@ -66,6 +71,13 @@ pub(super) fn find<'a>(
         units.extend(mine);
     }
     only_iterator(&units, diags);
+    if let Some(span) = filtered
+        && units.iter().flat_map(|unit| &unit.probes).all(|(spec, ..)| always_runs(spec))
+    {
+        let message = "--probe-filter leaves no probe of the script";
+        let help = "the regular expression is looked for in full names such as tracepoint:sched:sched_switch";
+        diags.push(Diagnostic::error(Code::NO_SUCH_PROBE, span, message).with_help(help));
+    }
     if n_probes > config.max_probes {
         let message = format!(
             "the script has {n_probes} attach points, more than max_probes ({}) permits",
@@ -91,6 +103,15 @@ fn only_iterator(units: &[UnitSource<'_>], diags: &mut Vec<Diagnostic>) {
         let diag = Diagnostic::error(Code::BAD_PROBE, *span, message);
         diags.push(diag.with_label(*other, format!("beside {name}")));
     }
+}
+
+fn always_runs(spec: &ProbeSpec) -> bool {
+    matches!(spec, ProbeSpec::Begin | ProbeSpec::End)
+}
+
+/// Whether `--probe-filter` lets the probe through.
+fn wanted(spec: &ProbeSpec, name: &str, options: &Options) -> bool {
+    always_runs(spec) || options.probe_filter.as_ref().is_none_or(|filter| filter.0(name))
 }
 
 fn needs(probe: &ast::Probe) -> Needs {
@@ -147,7 +168,8 @@ fn expanded(
         ProbeSpec::Usdt { .. } => needs.words || needs.probe_name,
         _ => needs.args || needs.probe_name,
     };
-    if !depends {
+    // A filter looks at each name.
+    if !depends && options.probe_filter.is_none() {
         return Ok(vec![(kind, spec)]);
     }
     let specs = kind.expand(&spec, target).map_err(|e| {

@@ -27,6 +27,8 @@ pub struct HostCatalog {
     /// The process that is traced, if it is one: `*` then means the files it has mapped, and names are looked up in
     /// its file system.
     pid: Option<u32>,
+    /// The file that lists functions instead of the kernel's own list.
+    traceable: Option<PathBuf>,
     tracefs: OnceLock<Answer<TraceFs>>,
     tracepoints: OnceLock<Answer<Pairs>>,
     functions: OnceLock<Answer<Arc<[KernelFunction]>>>,
@@ -79,6 +81,12 @@ impl HostCatalog {
         HostCatalog { pid: Some(pid), ..HostCatalog::default() }
     }
 
+    /// Takes the functions that may be traced from this file, which looks as tracefs's `available_filter_functions`.
+    #[must_use]
+    pub fn with_traceable_functions(self, path: Option<PathBuf>) -> HostCatalog {
+        HostCatalog { traceable: path, ..self }
+    }
+
     /// The tracefs directory; mounted privately if it is not mounted anywhere.
     ///
     /// # Errors
@@ -100,13 +108,17 @@ impl HostCatalog {
     }
 
     fn read_functions(&self) -> Answer<Arc<[KernelFunction]>> {
-        let path = self.tracefs()?.join("available_filter_functions");
+        let path = match &self.traceable {
+            Some(path) => path.clone(),
+            None => self.tracefs()?.join("available_filter_functions"),
+        };
         let mut functions: Vec<KernelFunction> = match fs::read_to_string(&path) {
             Ok(text) => traceable_functions(&text)
                 .map(|f| KernelFunction { name: f.name.to_string(), module: f.module.map(str::to_string) })
                 .collect(),
             // A kernel without function tracing, where kprobes are breakpoints and may sit in most code; or one that
             // is locked down, where scripts can still be compiled.
+            Err(error) if self.traceable.is_some() => return Err(unreadable(&path, &error)),
             Err(error) => match self.kallsyms() {
                 Ok(kallsyms) => kallsyms
                     .symbols()
