@@ -272,6 +272,19 @@ impl ProbeKind for Watchpoint {
     }
 }
 
+/// Names and aliases of events, as `-l` shows them.
+fn event_names(kind: &str, events: &[PerfEventDef]) -> Vec<String> {
+    let names = events.iter().flat_map(|def| std::iter::once(def.name).chain(def.alias));
+    let mut names: Vec<String> = names.map(|name| format!("{kind}:{name}:")).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The units of `interval` and `profile`, as `-l` shows them.
+fn unit_names(kind: &str) -> Vec<String> {
+    ["hz", "ms", "s", "us"].iter().map(|unit| format!("{kind}:{unit}:")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,17 +308,4 @@ mod tests {
         assert_eq!(interval(&["s", "0"]), None);
         assert_eq!(Interval.full_name(&ProbeSpec::Interval { period_ns: 5_000_000 }), "interval:ms:5");
     }
-}
-
-/// Names and aliases of events, as `-l` shows them.
-fn event_names(kind: &str, events: &[PerfEventDef]) -> Vec<String> {
-    let names = events.iter().flat_map(|def| std::iter::once(def.name).chain(def.alias));
-    let mut names: Vec<String> = names.map(|name| format!("{kind}:{name}:")).collect();
-    names.sort_unstable();
-    names
-}
-
-/// The units of `interval` and `profile`, as `-l` shows them.
-fn unit_names(kind: &str) -> Vec<String> {
-    ["hz", "ms", "s", "us"].iter().map(|unit| format!("{kind}:{unit}:")).collect()
 }
