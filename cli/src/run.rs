@@ -8,7 +8,7 @@ use hark_compiler::Options;
 use hark_diag::SourceMap;
 use hark_runtime::{Buffering, Ended, HostNames, Output, OutputFormat, RunError, Setup, Sink};
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Largest process id (`PID_MAX_LIMIT`, include/linux/threads.h).
@@ -120,6 +120,8 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
             verbose: args.verbose,
             dry_run: args.dry_run,
             notify: std::env::var_os(NOTIFY).map(|_| NOTIFY.to_string()),
+            service: std::env::var(hark_runtime::NOTIFY_SOCKET).ok(),
+            terminal: std::io::stderr().is_terminal(),
         },
         child,
         process,

@@ -1,15 +1,21 @@
 //! `cargo xtask bench`: hark beside bpftrace, in one run on one machine. Results go to `bench/RESULTS.md`.
 
+mod attach;
+mod events;
 mod measure;
+mod overhead;
 pub(crate) mod peer;
+mod tracer;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{cargo, output, root, succeeds};
 use measure::{Cost, Meter, Subject};
+use tracer::Tracer;
 
 /// The smallest complete script: it loads a program and a ring buffer, prints a line and ends.
 const ONE_LINER: &str = "BEGIN { printf(\"hi open forum\\n\"); }";
@@ -26,16 +32,44 @@ pub(crate) fn run(what: &str, flags: &[String]) -> Result<bool> {
     match what {
         "startup" => startup(with_peer),
         "vm" => vm(),
-        other => bail!("no benchmark {other}; there are: startup, vm"),
+        "attach" => side_by_side(with_peer, "attach", "Attaching and leaving", attach::run),
+        "events" => side_by_side(with_peer, "events", "Events", events::run),
+        "overhead" => side_by_side(with_peer, "overhead", "Overhead", overhead::run),
+        other => bail!("no benchmark {other}; there are: startup, vm, attach, events, overhead"),
     }
+}
+
+/// The release build of hark, or the one that `HARK_BIN` names.
+fn build() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("HARK_BIN") {
+        return Ok(path.into());
+    }
+    if !succeeds(&mut cargo(["build", "--release", "--quiet", "--package", "hark-cli"]))? {
+        bail!("hark does not build");
+    }
+    Ok(root().join("target/release/hark"))
+}
+
+/// Runs a benchmark of tracers at work and keeps its table.
+fn side_by_side(
+    with_peer: bool,
+    mark: &str,
+    title: &str,
+    measure: fn(&[Tracer]) -> Result<String>,
+) -> Result<bool> {
+    let hark = build()?;
+    let peer = if with_peer { peer::open()? } else { None };
+    let table = measure(&Tracer::all(&hark, peer.as_ref())?)?;
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("unknown").to_owned();
+    let about = format!("{}, load average {load}, release build.", machine()?);
+    record(mark, title, &format!("{about}\n\n{table}"))?;
+    Ok(true)
 }
 
 /// From nothing to the first line and back: what a one-liner costs.
 fn startup(with_peer: bool) -> Result<bool> {
-    if !succeeds(&mut cargo(["build", "--release", "--quiet", "--package", "hark-cli"]))? {
-        bail!("hark does not build");
-    }
-    let hark = root().join("target/release/hark");
+    let hark = build()?;
     let mut subjects = vec![Subject::new("hark", &hark.to_string_lossy(), &["-e", ONE_LINER])];
     let peer = if with_peer { peer::open()? } else { None };
     if let Some(peer) = &peer {

@@ -12,6 +12,7 @@ mod kernels;
 mod report;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -35,8 +36,10 @@ usage: cargo xtask COMMAND
       --type NAME           only this program type; may be repeated
       --seed N --count N    so many generated programs per type, from this seed on
       --objects FILE…       programs of C objects instead; --count N: and so many mutations of each
-  bench WHAT                measure: startup, vm
   fuzz TARGET [--minutes N] fuzz one of the targets in fuzz/fuzz_targets; found input goes to fuzz/artifacts
+  bench WHAT [--no-peer]     measure: startup, vm, attach, events, overhead
+  soak [--minutes N] [--guest VERSION]
+                            mixed load in a guest: counts must be exact, memory flat
 ";
 
 fn main() -> ExitCode {
@@ -66,6 +69,7 @@ fn run(arguments: &[String]) -> Result<bool> {
         ("agree", flags) => agree::run(flags),
         ("bench", [what, flags @ ..]) => bench::run(what, flags),
         ("fuzz", [target, flags @ ..]) => fuzz::run(target, flags),
+        ("soak", flags) => soak::run(flags),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             Ok(true)

@@ -1,6 +1,7 @@
 //! Rights and limits of this process.
 
 use crate::errno::{Result, SysError};
+use crate::raw;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use std::fs;
 
@@ -65,6 +66,21 @@ impl CapSet {
 pub fn effective_capabilities() -> CapSet {
     let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     CapSet(parse_effective(&status).unwrap_or(0))
+}
+
+/// Gives up all capabilities but `kept`, for good. What this process has not got it does not get.
+///
+/// # Errors
+/// None in practice.
+pub fn keep_capabilities(kept: &[Cap]) -> Result<()> {
+    let mask = kept.iter().fold(0, |mask, cap| mask | 1 << *cap as u8);
+    let failed = |call, errno| SysError::new(call, "capabilities", errno);
+    let [effective, permitted, inheritable] = raw::capget().map_err(|errno| failed("capget", errno))?;
+    let less = [effective & mask, permitted & mask, inheritable & mask];
+    if less == [effective, permitted, inheritable] {
+        return Ok(());
+    }
+    raw::capset(less).map_err(|errno| failed("capset", errno))
 }
 
 fn parse_effective(status: &str) -> Option<u64> {

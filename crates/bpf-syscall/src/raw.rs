@@ -711,6 +711,33 @@ pub(crate) fn perf_ioctl(event: &PerfFd, request: PerfIoctl, argument: i32) -> R
 
 // ---- processes and mounts
 
+/// `struct __user_cap_header_struct`.
+#[repr(C)]
+struct CapHeader {
+    version: u32,
+    pid: i32,
+}
+
+/// `_LINUX_CAPABILITY_VERSION_3`: sets of 64 bits, as two words each.
+const CAP_VERSION: u32 = 0x2008_0522;
+
+/// The effective, permitted and inheritable capabilities of this thread.
+pub(crate) fn capget() -> Result<[u64; 3]> {
+    let header = CapHeader { version: CAP_VERSION, pid: 0 };
+    let mut words = [[0u32; 3]; 2];
+    // SAFETY: the kernel reads the header and writes two structs of three words, as version 3 says.
+    retry(|| unsafe { libc::syscall(libc::SYS_capget, &raw const header, words.as_mut_ptr()) })?;
+    Ok(std::array::from_fn(|set| u64::from(words[0][set]) | u64::from(words[1][set]) << 32))
+}
+
+/// Sets them.
+pub(crate) fn capset(sets: [u64; 3]) -> Result<()> {
+    let header = CapHeader { version: CAP_VERSION, pid: 0 };
+    let words = [sets.map(|set| set as u32), sets.map(|set| (set >> 32) as u32)];
+    // SAFETY: the kernel reads the header and two structs of three words, as version 3 says.
+    retry(|| unsafe { libc::syscall(libc::SYS_capset, &raw const header, words.as_ptr()) }).map(drop)
+}
+
 /// Waits for a grace period of RCU (`MEMBARRIER_CMD_GLOBAL`, since 4.3; `EINVAL` with nohz_full CPUs).
 pub(crate) fn membarrier_global() -> Result<()> {
     const GLOBAL: u32 = 1;

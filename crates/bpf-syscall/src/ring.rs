@@ -47,8 +47,13 @@ impl BpfRing {
     /// `EINVAL` if it is none; `ENOMEM`, `EPERM` or `EAGAIN` if it cannot be mapped.
     pub fn open(map: &MapFd) -> Result<BpfRing> {
         let failed = |errno| {
-            SysError::new("mmap", format!("ring buffer {}", map.name()), errno)
-                .with_hint("the ring may be too large for this process's address space; make it smaller")
+            let error = SysError::new("mmap", format!("ring buffer {}", map.name()), errno);
+            match errno {
+                Errno::ENOMEM | Errno::EAGAIN => error.with_hint(
+                    "the ring is too large for this process's limits (ulimit -v); make it smaller with perf_rb_pages",
+                ),
+                _ => error,
+            }
         };
         let page = page_size();
         let size = map.shape().max_entries as usize;

@@ -1,5 +1,6 @@
 //! The back end as one function.
 
+use crate::frame::Scratch;
 use crate::ir::validate::{IrError, validate_module};
 use crate::ir::{FuncRef, Module};
 use crate::isel::Target;
@@ -7,7 +8,7 @@ use crate::opt::{self, PassStats};
 use crate::regalloc::{self, Allocation, CheckError};
 use crate::{emit, frame, isel, mir};
 use bpf_facts::{KernelProfile, ProgType, Unsupported};
-use ebpf_asm::{Insn, InsnIdx, MapRef, Program};
+use ebpf_asm::{Insn, InsnIdx, Program};
 use std::fmt;
 
 /// What a program is compiled for.
@@ -17,9 +18,9 @@ pub struct Env {
     pub profile: KernelProfile,
     /// Program type.
     pub prog: ProgType,
-    /// A per-CPU array map with one value, for memory that does not fit on the stack. Its value must have at least
+    /// Values of a per-CPU array map for memory that does not fit on the stack. Each must have at least
     /// [`Compiled::scratch_bytes`] bytes; the map is not used if that is 0.
-    pub scratch: MapRef,
+    pub scratch: Scratch,
 }
 
 /// What may be switched.
@@ -263,7 +264,7 @@ fn allocate(module: &Module, env: &Env, options: &Options) -> Result<Allocated, 
         let mut budget = share - SPILL_ROOM;
         loop {
             let mut placed = f.clone();
-            let (layout, end) = frame::place(&mut placed, &env.profile, budget, env.scratch, scratch_bytes)?;
+            let (layout, end) = frame::place(&mut placed, &env.profile, budget, &env.scratch, scratch_bytes)?;
             let target = Target { profile: &env.profile, prog: env.prog };
             let machine = isel::select(&placed, &layout, target)?;
             let allocation = regalloc::allocate(&machine)

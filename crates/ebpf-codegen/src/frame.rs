@@ -2,14 +2,16 @@
 //!
 //! The kernel gives 512 bytes of stack to all frames of a call chain together. Small slots go there, as many as fit
 //! beside the room kept for spills; slots that are never in use at the same time share their place. The others lie
-//! in the value of a per-CPU array map, which is looked up once, where it dominates all uses. So nobody who writes
-//! IR ever sees the limit.
+//! in [a value of a per-CPU array map](Scratch), which is looked up once, where it dominates all uses. So nobody who
+//! writes IR ever sees the limit.
 
 mod liveness;
+mod scratch;
 
-use crate::ir::{self, Block, BlockCall, Cond, Function, InstData, Module, SlotId, Terminator, Value};
-use bpf_facts::{Arg, HelperId, KernelProfile, V};
-use ebpf_asm::{MapRef, Size, SrcLoc};
+pub use scratch::Scratch;
+
+use crate::ir::{self, Function, InstData, Module, SlotId, Value};
+use bpf_facts::{Arg, KernelProfile, V};
 use liveness::Liveness;
 
 /// Kernels before this one refuse stores to the stack at a variable offset.
@@ -84,7 +86,7 @@ pub fn place(
     func: &mut Function,
     profile: &KernelProfile,
     budget: u32,
-    scratch: MapRef,
+    scratch: &Scratch,
     scratch_from: u32,
 ) -> Result<(Layout, u32), TooLarge> {
     let live = Liveness::of(func);
@@ -123,16 +125,18 @@ pub fn place(
     }
     leave.sort();
     let (places, bytes) = pack(func, &live, &leave);
-    let end = scratch_from + bytes;
+    let first = scratch_from + scratch.claim_bytes();
+    let end = first + bytes;
     if end > MAX_SCRATCH {
         return Err(TooLarge { need: end, have: MAX_SCRATCH, by: func.name.clone() });
     }
     let mut offsets = vec![None; func.slots.len()];
     for &slot in &leave {
-        offsets[slot.index()] = Some(scratch_from + places[slot.index()]);
+        offsets[slot.index()] = Some(first + places[slot.index()]);
     }
     let key = func.add_slot(8);
-    move_to_scratch(func, &offsets, key, scratch);
+    let fetch = profile.has(bpf_facts::Feature::AtomicFetch);
+    scratch::Mover { scratch, claim: scratch_from, key, fetch }.run(func, &offsets);
     stay.push(key);
     let live = Liveness::of(func);
     let (places, bytes) = pack(func, &live, &stay);
@@ -218,106 +222,4 @@ fn pack(func: &Function, live: &Liveness, slots: &[SlotId]) -> (Vec<u32>, u32) {
 fn from_top(func: &Function, places: &[u32]) -> Vec<i32> {
     let size = |i: usize| func.slots[SlotId::new(i)].size;
     places.iter().enumerate().map(|(i, &at)| -((at + size(i)) as i32)).collect()
-}
-
-/// Looks the scratch memory up where it dominates all uses of the slots that have an offset there (outside loops if
-/// it can be), and makes their addresses relative to what was found.
-fn move_to_scratch(func: &mut Function, offsets: &[Option<u32>], key: SlotId, map: MapRef) {
-    let cfg = func.cfg();
-    let depth = cfg.loop_depths();
-    let offset = |slot: SlotId| offsets.get(slot.index()).copied().flatten();
-    let moved: Vec<bool> = func
-        .values
-        .ids()
-        .map(|v| matches!(func.def_inst(v), Some(InstData::SlotAddr(slot, _)) if offset(*slot).is_some()))
-        .collect();
-    let inst_uses = |func: &Function, i: ir::Inst| {
-        let mut found = false;
-        func.insts[i].data.for_each_operand(|v| found |= moved[v.index()]);
-        found
-    };
-    let mut home: Option<usize> = None;
-    for &b in &cfg.rpo {
-        let data = &func.blocks[Block::new(b as usize)];
-        let mut found = data.insts.iter().any(|&i| inst_uses(func, i));
-        data.term.for_each_operand(|v| found |= moved[v.index()]);
-        if found {
-            home = Some(home.map_or(b as usize, |h| cfg.common_dominator(h, b as usize)));
-        }
-    }
-    let Some(mut home) = home else { return };
-    while depth[home] > 0
-        && let Some(up) = cfg.idom(home)
-    {
-        home = up;
-    }
-    let home = Block::new(home);
-    let insts = &func.blocks[home].insts;
-    let split = insts.iter().position(|&i| inst_uses(func, i)).unwrap_or(insts.len());
-    let loc = insts.get(split).map_or(func.blocks[home].term_loc, |&i| func.insts[i].loc);
-    let (tail, base) = insert_lookup(func, home, split, key, map, loc);
-
-    // Addresses made above the look-up are made behind it instead: nothing there uses them.
-    let mut above = Vec::new();
-    for block in func.blocks.ids().collect::<Vec<_>>() {
-        let below = block == tail
-            || block.index() >= depth.len()
-            || !cfg.reachable(block.index())
-            || (block != home && cfg.dominates(home.index(), block.index()));
-        let insts = std::mem::take(&mut func.blocks[block].insts);
-        let mut kept = Vec::with_capacity(insts.len());
-        for inst in insts {
-            if let InstData::SlotAddr(slot, off) = func.insts[inst].data
-                && let Some(to) = offset(slot)
-            {
-                func.insts[inst].data = InstData::PtrOff(base, (to + off) as i32);
-                if !below {
-                    above.push(inst);
-                    continue;
-                }
-            }
-            kept.push(inst);
-        }
-        func.blocks[block].insts = kept;
-    }
-    above.append(&mut func.blocks[tail].insts);
-    func.blocks[tail].insts = above;
-}
-
-/// Splits `home` before its instruction `split` and puts a look-up of key 0 there, which returns from the function
-/// if it finds nothing (which never happens: the map is an array). Gives the second half and the address.
-fn insert_lookup(
-    func: &mut Function,
-    home: Block,
-    split: usize,
-    key: SlotId,
-    map: MapRef,
-    loc: SrcLoc,
-) -> (Block, Value) {
-    let tail = func.add_block();
-    let fail = func.add_block();
-    let data = &mut func.blocks[home];
-    let (insts, term_loc, cold) = (data.insts.split_off(split), data.term_loc, data.cold);
-    let term = std::mem::replace(&mut data.term, Terminator::None);
-    let data = &mut func.blocks[tail];
-    (data.insts, data.term, data.term_loc, data.cold) = (insts, term, term_loc, cold);
-
-    let push = |func: &mut Function, data| {
-        let inst = func.push_inst(home, data, loc);
-        func.insts[inst].result
-    };
-    let zero = push(func, InstData::Iconst(0)).expect("a constant has a result");
-    let key = push(func, InstData::SlotAddr(key, 0)).expect("an address has a result");
-    push(func, InstData::Store { size: Size::W, value: zero, ptr: key, off: 0 });
-    let map = push(func, InstData::MapAddr(map)).expect("a map has a result");
-    let lookup = InstData::CallHelper(HelperId::MAP_LOOKUP_ELEM, vec![map, key]);
-    let base = push(func, lookup).expect("a look-up has a result");
-    let call = |block| BlockCall { block, args: Vec::new() };
-    let data = &mut func.blocks[home];
-    data.term =
-        Terminator::Branch { cond: Cond::Eq, lhs: base, rhs: zero, then: call(fail), els: call(tail) };
-    data.term_loc = loc;
-    let data = &mut func.blocks[fail];
-    (data.term, data.term_loc, data.cold) = (Terminator::Return(zero), loc, true);
-    (tail, base)
 }

@@ -9,6 +9,7 @@ use bpf_syscall::{
     ProgLoad, TestRun, UpdateMode,
 };
 use ebpf_asm::MapRef;
+use ebpf_codegen::frame::Scratch;
 use ebpf_codegen::{Compiled, Env, Options, Stage, compile, dump, ir};
 use hark_btf::{Endian, Linkage};
 use proptest::prelude::{ProptestConfig, any, prop_assert_eq};
@@ -21,6 +22,7 @@ struct Lab {
     kernel: LinuxKernel,
     profile: KernelProfile,
     maps: Vec<MapFd>,
+    scratch: Scratch,
 }
 
 /// `m0`: hash of 16-byte keys and 8-byte values, `m1`: ring buffer, `m2`: per-CPU hash, `m3`: array of one 64-byte
@@ -35,11 +37,11 @@ fn lab() -> Option<Lab> {
         make("ring", MapType::Ringbuf, 0, 0, 1 << 16),
         make("percpu", MapType::PercpuHash, 8, 16, 64),
         make("array", MapType::Array, 4, 64, 1),
-        make("scratch", MapType::PercpuArray, 4, 8192, 1),
+        make("scratch", MapType::PercpuArray, 4, 8192, 3),
     ];
     let maps: Result<Vec<MapFd>, _> = maps.into_iter().collect();
     match maps {
-        Ok(maps) => Some(Lab { kernel, profile, maps }),
+        Ok(maps) => Some(Lab { kernel, profile, maps, scratch: Scratch::exclusive(MapRef(4)) }),
         Err(e) => {
             eprintln!("skipped: no maps can be created here: {e}");
             None
@@ -49,7 +51,7 @@ fn lab() -> Option<Lab> {
 
 impl Lab {
     fn env(&self, prog: ProgType) -> Env {
-        Env { profile: self.profile.clone(), prog, scratch: MapRef(4) }
+        Env { profile: self.profile.clone(), prog, scratch: self.scratch }
     }
 
     /// Compiles and loads; shows everything if the kernel refuses.
@@ -297,6 +299,72 @@ b2:
     let compiled = lab.accepts(ProgType::Tracepoint, &text);
     assert!(compiled.scratch_bytes >= 1024);
     assert!(compiled.stats.stack_bytes <= 512);
+}
+
+/// A program that may meet itself takes a free piece of memory, gives it back, and does nothing if there is none.
+#[test]
+fn memory_beyond_the_stack_is_claimed() {
+    let Some(mut lab) = lab() else { return };
+    lab.scratch = Scratch { map: MapRef(4), first: 1, levels: 2, exhausted: Some((MapRef(3), 8)) };
+    let text = "
+fn claims(v0: ptr) {
+    ss0: 1024
+b0(v0):
+    v1 = call get_current_pid_tgid()
+    v2 = iconst 42
+    v3 = iconst 0
+    br.eq v1, v2, b2, b1
+b1:
+    v4 = slot_addr ss0
+    v5 = iconst 1024
+    v6 = call get_current_comm(v4, v5)
+    v7 = load.u64 v4
+    v8 = map_value m3
+    store.64 v7, v8
+    jump b2
+b2:
+    ret v3
+}";
+    let (prog, compiled) = lab.load(ProgType::Syscall, text, &Options::default());
+    assert!(compiled.scratch_bytes >= 1032);
+    let size = lab.maps[4].shape().value_bytes();
+    let stride = lab.maps[4].shape().stride();
+    let claims = |lab: &Lab| -> Vec<bool> {
+        let mut value = vec![0; size];
+        let claimed = |index: u32, value: &mut Vec<u8>| {
+            lab.kernel.map_lookup(&lab.maps[4], &index.to_le_bytes(), value).expect("the array can be read");
+            value.chunks_exact(stride).any(|cpu| cpu[..8] != [0; 8])
+        };
+        (0..3).map(|index| claimed(index, &mut value)).collect()
+    };
+    let claim = |lab: &Lab, index: u32| {
+        let mut value = vec![0; size];
+        value.chunks_exact_mut(stride).for_each(|cpu| cpu[0] = 1);
+        let key = index.to_le_bytes();
+        lab.kernel.map_update(&lab.maps[4], &key, &value, UpdateMode::Any).expect("the array can be written");
+    };
+    let exhausted = |lab: &Lab| {
+        let mut value = [0; 64];
+        lab.kernel.map_lookup(&lab.maps[3], &[0; 4], &mut value).expect("the array can be read");
+        value[8]
+    };
+    assert_ne!(lab.run_loaded(&prog, &[]), 0, "the first is free");
+    assert_eq!((claims(&lab), exhausted(&lab)), (vec![false, false, false], 0));
+    claim(&lab, 1);
+    assert_ne!(lab.run_loaded(&prog, &[]), 0, "the second is free");
+    assert_eq!((claims(&lab), exhausted(&lab)), (vec![false, true, false], 0));
+    claim(&lab, 2);
+    assert_eq!(lab.run_loaded(&prog, &[]), 0, "none is free");
+    assert_eq!((claims(&lab), exhausted(&lab)), (vec![false, true, true], 1));
+    // The same for a kernel that cannot exchange words.
+    lab.profile = KernelProfile::of(V(5, 10), Arch::X86_64);
+    let (prog, _) = lab.load(ProgType::Syscall, text, &Options::default());
+    assert_eq!((lab.run_loaded(&prog, &[]), exhausted(&lab)), (0, 1));
+    lab.kernel
+        .map_update(&lab.maps[4], &2u32.to_le_bytes(), &vec![0; size], UpdateMode::Any)
+        .expect("written");
+    assert_ne!(lab.run_loaded(&prog, &[]), 0, "the second is free again");
+    assert_eq!((claims(&lab), exhausted(&lab)), (vec![false, true, false], 0));
 }
 
 #[test]

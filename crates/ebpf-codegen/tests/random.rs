@@ -4,6 +4,7 @@ mod support;
 
 use bpf_facts::{KernelProfile, ProgType};
 use ebpf_asm::{MapRef, Reg};
+use ebpf_codegen::frame::Scratch;
 use ebpf_codegen::ir::{Function, Module, parse, print, validate};
 use ebpf_codegen::opt::{self, Log, PASSES, Plan};
 use ebpf_codegen::regalloc::{self, Edit};
@@ -45,7 +46,7 @@ fn module(f: &Function) -> Module {
 
 fn env(kernel: &str) -> Env {
     let profile = KernelProfile::named(kernel).expect("a named kernel");
-    Env { profile, prog: ProgType::Kprobe, scratch: MapRef(4) }
+    Env { profile, prog: ProgType::Kprobe, scratch: Scratch::exclusive(MapRef(4)) }
 }
 
 fn compiled(f: &Function, kernel: &str, disabled: &str, ctx: &[u8]) -> Outcome {

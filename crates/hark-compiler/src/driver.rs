@@ -9,9 +9,10 @@ use crate::typed::TypedScript;
 use crate::verify;
 use bpf_facts::MapType;
 use ebpf_asm::MapRef;
+use ebpf_codegen::frame::Scratch;
 use ebpf_codegen::{CodegenError, Compiled};
 use hark_diag::{Code, Diagnostic, FileId, SourceMap, Span};
-use hark_object::{Object, ProbeDef, ProgramDef};
+use hark_object::{Loss, MapRole, Object, ProbeDef, ProgramDef};
 use hark_syntax::ast::Script;
 use hark_syntax::{ParseOptions, Parsed};
 
@@ -117,8 +118,25 @@ pub(crate) fn environment(
     ebpf_codegen::Env {
         profile: target.profile.clone(),
         prog: script.units[i].context.prog,
-        scratch: MapRef(lowered.shared.maps.len() as u32),
+        scratch: scratch(script, lowered, i),
     }
+}
+
+/// The memory of program `i` beside the stack.
+///
+/// Programs of kprobes, tracepoints and perf events exclude each other on a CPU: they share one value. The others may
+/// come in between those and each other, and take a free one of several.
+fn scratch(script: &TypedScript, lowered: &Lowered, i: usize) -> Scratch {
+    /// As deep as such programs may lie over each other on one CPU.
+    const LEVELS: u32 = 4;
+    let map = MapRef(lowered.shared.maps.len() as u32);
+    if !script.units[i].context.preemptible {
+        return Scratch::exclusive(map);
+    }
+    let shared = script.units.iter().any(|unit| !unit.context.preemptible);
+    let losses = lowered.shared.maps.iter().position(|map| map.role == MapRole::Losses);
+    let exhausted = losses.map(|at| (MapRef(at as u32), Loss::Nested.row(i as u32) * 8));
+    Scratch { map, first: u32::from(shared), levels: LEVELS, exhausted }
 }
 
 pub(crate) fn codegen_options(options: &Options) -> ebpf_codegen::Options {
@@ -165,10 +183,16 @@ pub(crate) fn assemble(
     lowered: Lowered,
     compiled: Vec<Compiled>,
 ) -> (Object, Vec<ebpf_codegen::Stats>) {
+    let values = (0..compiled.len())
+        .filter(|i| compiled[*i].scratch_bytes > 0)
+        .map(|i| scratch(&script, &lowered, i))
+        .map(|scratch| scratch.first + scratch.levels)
+        .max()
+        .unwrap_or(0);
     let mut shared = lowered.shared;
     let scratch = compiled.iter().map(|c| c.scratch_bytes).max().unwrap_or(0);
     if scratch > 0 {
-        let at = shared.add_scratch(scratch);
+        let at = shared.add_scratch(scratch, values);
         debug_assert_eq!(shared.maps[at.0 as usize].ty, MapType::PercpuArray);
     }
     let mut programs = Vec::new();

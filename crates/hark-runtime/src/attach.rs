@@ -3,6 +3,7 @@
 use crate::error::RunError;
 use crate::load::{Maps, load_program, runs_on_request};
 use crate::output::Output;
+use crate::progress::Progress;
 use bpf_facts::{Feature, KernelProfile};
 use bpf_syscall::{Kernel, ProgFd};
 use hark_diag::{Code, Diagnostic};
@@ -12,7 +13,11 @@ use probe_attach::{
     expand, suggestion,
 };
 use std::borrow::Cow;
+use std::io::Write;
 use std::time::Duration;
+
+/// Descriptors besides those of attachments.
+const SPARE_FILES: u64 = 256;
 
 /// What attaching looks at.
 #[derive(Clone, Copy)]
@@ -148,8 +153,14 @@ impl Drop for Attached {
 pub(crate) fn attach_programs(
     cx: &AttachContext<'_>,
     programs: &[LoadedProgram<'_>],
+    terminal: bool,
     output: &mut Output<'_>,
 ) -> Result<(Attached, usize), RunError> {
+    let places: usize = programs.iter().map(|program| program.points.len()).sum();
+    // Each may take two descriptors on each CPU. That the limit cannot be raised only matters if it is reached.
+    let files = places as u64 * 2 * u64::from(cx.kernel.n_possible_cpus()) + SPARE_FILES;
+    let _ = bpf_syscall::limits::raise_open_files(files);
+    let mut progress = Progress::new(places, terminal);
     let attached: Vec<(usize, &LoadedProgram<'_>)> =
         programs.iter().enumerate().filter(|(_, program)| !program.on_request()).collect();
     let firsts: Vec<&AttachPoint> =
@@ -161,7 +172,13 @@ pub(crate) fn attach_programs(
         let (owner, program) = attached[i];
         let handle = Program { fd: &program.fd, ty: program.def.ty, attach_type: program.def.attach_type };
         n += program.points.len();
-        for result in attach_all(cx.kernel, handle, &program.points, cx.scope) {
+        let err = &mut output.err;
+        let mut done = |n: usize| {
+            if let Some(text) = progress.add(n) {
+                let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+            }
+        };
+        for result in attach_all(cx.kernel, handle, &program.points, cx.scope, &mut done) {
             match result {
                 Ok(link) => {
                     all.links.push(link);
@@ -174,6 +191,9 @@ pub(crate) fn attach_programs(
                 }
             }
         }
+    }
+    if let Some(text) = progress.end() {
+        let _ = output.err.write_all(text.as_bytes());
     }
     Ok((all, n))
 }

@@ -14,17 +14,23 @@ use crate::events::Events;
 use crate::load::{Maps, RunFacts};
 use crate::losses;
 use crate::names::Names;
+use crate::notify::{State, notify};
 use crate::output::{Output, TextKind};
 use crate::selftest;
 use bpf_facts::{Feature, KernelProfile};
 use bpf_syscall::Kernel;
 use bpf_syscall::child::Child;
+use bpf_syscall::limits::{self, Cap};
 use bpf_syscall::wait::{Poller, Process, Signal, Signals};
 use hark_object::{Catalog, Object, ProbeSpec};
 use probe_attach::{Leftovers, Link, Scope, run_once};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+
+/// Capabilities that a run needs to its end: those for maps and programs, and those to read the names of addresses in
+/// the kernel and in processes and files of others, and to end a child.
+const KEPT: &[Cap] = &[Cap::Bpf, Cap::Perfmon, Cap::Syslog, Cap::SysPtrace, Cap::DacReadSearch, Cap::Kill];
 
 /// What a run needs.
 pub struct Setup<'a> {
@@ -75,6 +81,10 @@ pub struct Options {
     pub dry_run: bool,
     /// A line to print on standard output once everything is attached, for harnesses that wait for it.
     pub notify: Option<String>,
+    /// The socket of a service manager that wants to know: see [`NOTIFY_SOCKET`](crate::NOTIFY_SOCKET).
+    pub service: Option<String>,
+    /// Whether somebody sees what is said: then long waits are explained.
+    pub terminal: bool,
 }
 
 /// How a run ended.
@@ -143,7 +153,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     if !options.dry_run {
         run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::Begin))?;
     }
-    let (mut attached, n) = attach_programs(&cx, &programs, &mut actions.output)?;
+    let (mut attached, n) = attach_programs(&cx, &programs, options.terminal, &mut actions.output)?;
     actions.output.attached(n, options.quiet)?;
     if options.dry_run {
         actions.finish()?;
@@ -155,6 +165,9 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(RunError::Output)?;
     }
+    notify(options.service.as_deref(), State::Ready);
+    // What is left to do: read and write maps, take programs off, look names up, and what the script asks for.
+    limits::keep_capabilities(KEPT)?;
     let iterated = read_iterators(kernel, &programs, &attached.links, &mut actions)?;
     if let Some(child) = &mut child {
         child.release()?;
@@ -164,6 +177,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     let mut this = Loop { kernel, programs: &programs, maps: &maps, signals, alive };
     this.run(&mut actions, &mut events, on_its_own)?;
 
+    notify(options.service.as_deref(), State::Stopping);
     let missed = attached.missed(kernel, &programs);
     let leftovers = attached.detach();
     run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::End))?;

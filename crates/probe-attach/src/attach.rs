@@ -120,7 +120,7 @@ pub fn attach(
         Place::Tracepoint { id } => tracepoint::attach(&cx, point, *id),
         Place::RawTracepoint { event } => raw_tracepoint::attach(&cx, point, event),
         Place::Kprobe { .. } if program.attach_type == AttachType::TraceKprobeMulti => {
-            one(attach_all(kernel, program, std::slice::from_ref(point), scope))
+            one(attach_all(kernel, program, std::slice::from_ref(point), scope, &mut |_| {}))
         }
         Place::Kprobe { module, func, offset, ret } => {
             let name = kprobe::symbol(module.as_deref(), func);
@@ -129,7 +129,7 @@ pub fn attach(
         Place::KprobeAddr { addr } => kprobe::attach(&cx, point, KprobeAt::Address(*addr), false),
         Place::Fentry => typed::attach_tracing(&cx, point),
         Place::Uprobe { .. } if program.attach_type == AttachType::TraceUprobeMulti => {
-            one(attach_all(kernel, program, std::slice::from_ref(point), scope))
+            one(attach_all(kernel, program, std::slice::from_ref(point), scope, &mut |_| {}))
         }
         Place::Uprobe { path, offset, ref_ctr_offset, ret } => {
             let at = uprobe::At { path, offset: *offset, ref_ctr_offset: *ref_ctr_offset, ret: *ret };
@@ -140,12 +140,13 @@ pub fn attach(
 }
 
 /// Attaches a program to all its places, together where it was loaded for that. What succeeded stays attached whatever
-/// failed; it is for the caller to say which failures matter.
+/// failed; it is for the caller to say which failures matter. `done` hears of places that have been dealt with.
 pub fn attach_all(
     kernel: &dyn Kernel,
     program: Program<'_>,
     points: &[AttachPoint],
     scope: Scope,
+    done: &mut dyn FnMut(usize),
 ) -> Vec<Result<Link, AttachError>> {
     let cx = Attacher { kernel, program, scope };
     let refs: Vec<&AttachPoint> = points.iter().collect();
@@ -153,13 +154,22 @@ pub fn attach_all(
     let ret = points.iter().any(|point| {
         matches!(point.place, Place::Kprobe { ret: true, .. } | Place::Uprobe { ret: true, .. })
     });
-    match program.attach_type {
+    let results = match program.attach_type {
         AttachType::TraceKprobeMulti => kprobe::attach_multi(&cx, &refs, flavour(ret)),
         AttachType::TraceKprobeSession => kprobe::attach_multi(&cx, &refs, MultiFlavour::Session),
         AttachType::TraceUprobeMulti => uprobe::attach_multi(&cx, &refs, flavour(ret)),
         AttachType::TraceUprobeSession => uprobe::attach_multi(&cx, &refs, MultiFlavour::Session),
-        _ => points.iter().map(|point| attach(kernel, program, point, scope)).collect(),
-    }
+        _ => {
+            let mut one_by_one = Vec::with_capacity(points.len());
+            for point in points {
+                one_by_one.push(attach(kernel, program, point, scope));
+                done(1);
+            }
+            return one_by_one;
+        }
+    };
+    done(points.len());
+    results
 }
 
 /// The only result of a call that was about one place.

@@ -100,8 +100,8 @@ impl Shared {
     }
 
     /// The per-CPU memory that the code generator asks for; added when its size is known.
-    pub(crate) fn add_scratch(&mut self, size: u32) -> MapRef {
-        self.map_of(internal("scratch", MapType::PercpuArray, (4, size), 1, 0, MapRole::Scratch))
+    pub(crate) fn add_scratch(&mut self, size: u32, values: u32) -> MapRef {
+        self.map_of(internal("scratch", MapType::PercpuArray, (4, size), values, 0, MapRole::Scratch))
     }
 
     /// An event: one row per place in the script and kind.

@@ -8,7 +8,9 @@ use hark_object::{CatalogError, ProbeSpec};
 
 /// Programs of raw tracepoints are what `BPF_PROG_TEST_RUN` runs with all tracing helpers.
 fn context(probe_type: &'static str, name: String) -> Context {
-    Context::plain(probe_type, name, ProgType::RawTracepoint)
+    // A signal comes while other programs run; the others run before anything is attached, or after.
+    let preemptible = probe_type == "self";
+    Context { preemptible, ..Context::plain(probe_type, name, ProgType::RawTracepoint) }
 }
 
 /// `begin`

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use ebpf_asm::MapRef;
+use ebpf_codegen::frame::Scratch;
 use ebpf_codegen::ir::{self, Module};
 use ebpf_codegen::opt::{Log, PASSES, Plan, run_pass};
 use ebpf_codegen::{Env, Options, Stage, compile, dump};
@@ -32,7 +33,7 @@ impl Stages for IrText {
         let target = Env {
             profile: env::profile(case)?,
             prog: env::prog_type(case)?,
-            scratch: MapRef(u32::try_from(maps.len())?),
+            scratch: Scratch::exclusive(MapRef(u32::try_from(maps.len())?)),
         };
         let options =
             Options { disabled_passes: case.strings("without")?, check: true, ..Options::default() };

@@ -47,7 +47,11 @@ pub fn optimiser(bytes: &[u8]) -> Finding {
         for disabled in ["", "all"] {
             let mut module = Module::default();
             module.functions.push(f.clone());
-            let env = Env { profile: profile.clone(), prog: ProgType::Kprobe, scratch: MapRef(4) };
+            let env = Env {
+                profile: profile.clone(),
+                prog: ProgType::Kprobe,
+                scratch: ebpf_codegen::frame::Scratch::exclusive(MapRef(4)),
+            };
             let options = Options { disabled_passes: vec![disabled.to_owned()], ..Options::default() };
             let out = compile(&module, &env, &options).map_err(|e| format!("does not compile: {e}\n{f}"))?;
             if out.stats.stack_bytes > 512 {
@@ -78,7 +82,11 @@ fn in_simulated_kernel(bytes: &[u8], ctx: &[u8]) -> Finding {
     for disabled in ["", "all"] {
         let mut module = Module::default();
         module.functions.push(f.clone());
-        let env = Env { profile: profile.clone(), prog: ProgType::Syscall, scratch: MapRef(4) };
+        let env = Env {
+            profile: profile.clone(),
+            prog: ProgType::Syscall,
+            scratch: ebpf_codegen::frame::Scratch::exclusive(MapRef(4)),
+        };
         let options = Options { disabled_passes: vec![disabled.to_owned()], ..Options::default() };
         let out = compile(&module, &env, &options).map_err(|e| format!("does not compile: {e}\n{f}"))?;
         let failed = |what: String| format!("disabled: {disabled:?}: {what}\n{f}\n{}", out.program);

@@ -195,7 +195,7 @@ fn uprobes_by_one_link() {
     };
     assert_eq!(method, Method::UprobeMulti);
     let counter = Counter::new(&*kernel, ProgType::Kprobe, attach_type);
-    let mut results = attach_all(&*kernel, counter.program(), &points, EVERYBODY);
+    let mut results = attach_all(&*kernel, counter.program(), &points, EVERYBODY, &mut |_| {});
     assert_eq!(results.len(), 1, "one link for both");
     let link = results.pop().expect("one").expect("attached");
     traced(1);
@@ -218,7 +218,7 @@ fn one_bad_place_among_many_is_found() {
         return;
     }
     let counter = Counter::new(&*kernel, ProgType::Kprobe, AttachType::TraceUprobeMulti);
-    let results = attach_all(&*kernel, counter.program(), &points, EVERYBODY);
+    let results = attach_all(&*kernel, counter.program(), &points, EVERYBODY, &mut |_| {});
     let errors: Vec<String> =
         results.iter().filter_map(|r| r.as_ref().err()).map(ToString::to_string).collect();
     assert_eq!(errors.len(), 1, "{errors:?}");
@@ -307,7 +307,7 @@ fn kernel_functions_by_one_link() {
     let method = Method::choose(&points, EVERYBODY, &profile(), &|_| true);
     assert_eq!(method, Method::KprobeMulti);
     let counter = Counter::new(&*kernel, ProgType::Kprobe, method.attach_type().expect("a type"));
-    let results = attach_all(&*kernel, counter.program(), &points, EVERYBODY);
+    let results = attach_all(&*kernel, counter.program(), &points, EVERYBODY, &mut |_| {});
     let missing: Vec<_> = results.iter().filter_map(|r| r.as_ref().err()).map(|e| e.is_missing()).collect();
     assert_eq!(missing, [true], "{results:?}");
     std::fs::create_dir("/no/such/directory").expect_err("nowhere to make it");
