@@ -67,7 +67,13 @@ pub(crate) fn running_btf() -> String {
 
 fn btf_file(path: String) -> KernelTypes {
     let exists = std::path::Path::new(&path).exists();
-    KernelTypes::lazy(exists, move || Btf::parse(hark_runtime::map_file(path.as_ref()).ok()?).ok())
+    let dir = std::path::Path::new(&path).parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+    let load = move || Btf::parse(hark_runtime::map_file(path.as_ref()).ok()?).ok();
+    // Modules have theirs beside it. Names come from scripts and must not lead elsewhere.
+    KernelTypes::with_modules(exists, load, move |module| {
+        let is_name = !module.is_empty() && !module.contains('/') && !module.starts_with('.');
+        std::fs::read(dir.join(module)).ok().filter(|_| is_name)
+    })
 }
 
 /// Settings from the environment: `BPFTRACE_MAX_STRLEN=…`; `HARK_…` is the same and wins.

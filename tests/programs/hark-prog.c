@@ -14,6 +14,8 @@
  *     clone               forks as the C library does, waits, prints the same
  *     open PATH           opens and closes PATH with openat(2)
  *     name TEXT           sets the name of the thread
+ *     mangled             calls ns::f(long) with 5 and ns::f(char const*) with "five", as C++ names them
+ *     unsized             calls a function whose symbol has no size
  *     usdt                passes the static probes hark:* once each, the sites of hark:many in two functions
  *     enabled             prints whether somebody listens to hark:guarded
  *     watch N             writes 1 to N to the variable watched, which has a fixed address if statically linked
@@ -195,6 +197,26 @@ SEEN void usdt_plain(void)
 /* At an address that the linker is told, if the program is linked statically. */
 __attribute__((section(".watched"))) volatile int watched = 1;
 
+/* Two overloads, by the names that a C++ compiler gives them. */
+long ns_f_long(long n) __asm__("_ZN2ns1fEl");
+long ns_f_text(const char *text) __asm__("_ZN2ns1fEPKc");
+
+SEEN long ns_f_long(long n)
+{
+	__asm__ volatile("");
+	return n + 1;
+}
+
+SEEN long ns_f_text(const char *text)
+{
+	__asm__ volatile("");
+	return text[0];
+}
+
+/* Nobody says where it ends. */
+__asm__(".globl unsized\n.type unsized, @function\nunsized:\n\tnop\n\tret\n");
+void unsized(void);
+
 static void report_child(long child)
 {
 	if (child < 0) {
@@ -295,6 +317,10 @@ static void work(char **words)
 				close(fd);
 		} else if (!strcmp(word, "name")) {
 			prctl(PR_SET_NAME, need(words++, "TEXT"));
+		} else if (!strcmp(word, "mangled")) {
+			printf("mangled %ld %ld\n", ns_f_long(5), ns_f_text("five"));
+		} else if (!strcmp(word, "unsized")) {
+			unsized();
 		} else if (!strcmp(word, "usdt")) {
 			usdt_kinds("words", 11, 0x1122334455667788, -3);
 			usdt_here(1);

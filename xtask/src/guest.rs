@@ -17,7 +17,8 @@ use anyhow::{Context, Result};
 
 use crate::image::{Image, Job};
 use crate::kernels::{Kernel, named};
-use crate::report::{Line, Tally};
+use crate::matrix::Outcome;
+use crate::report::Line;
 use crate::shell::{lab, succeeds};
 
 /// A guest that says nothing for this long hangs. Above the time-out of any case, so that those end by themselves.
@@ -91,7 +92,7 @@ pub(crate) fn run_cases(
     image: &Image,
     cases: &[String],
     say: &dyn Fn(String),
-) -> Result<Tally> {
+) -> Result<Outcomes> {
     let name = kernel.version;
     let initrd = lab().join(format!("guest-{name}.cpio"));
     let console = lab().join(format!("console-{name}.log"));
@@ -107,9 +108,9 @@ pub(crate) fn run_cases(
             // What was never named in a report was not run, and silence is no success.
             for case in std::mem::take(&mut run.left) {
                 say(format!("FAIL  {case}: the guest ended without running it"));
-                run.tally.add(Tally::failure());
+                run.outcomes.push((case, Outcome::Failed));
             }
-            return Ok(run.tally);
+            return Ok(run.outcomes);
         };
         let case = run.went_down(problem, &tail(&console), say);
         if run.left.is_empty() || (case == START_UP && run.gave_up(&case)) {
@@ -117,17 +118,20 @@ pub(crate) fn run_cases(
         }
         say(format!("boot {boot} ended early; {} cases are left", run.left.len()));
     }
-    for case in &run.left {
+    for case in std::mem::take(&mut run.left) {
         say(format!("FAIL  {case}: not run, for the guest went down too often"));
-        run.tally.add(Tally::failure());
+        run.outcomes.push((case, Outcome::Failed));
     }
-    Ok(run.tally)
+    Ok(run.outcomes)
 }
+
+/// How the cases of a guest ended, those that are not for guests left out.
+pub(crate) type Outcomes = Vec<(String, Outcome)>;
 
 /// The cases of one guest while they run.
 #[derive(Default)]
 struct Run {
-    tally: Tally,
+    outcomes: Outcomes,
     left: Vec<String>,
     current: Option<String>,
     details: Vec<String>,
@@ -148,16 +152,16 @@ impl Run {
             }
             Line::Pass { case, ms } => {
                 say(format!("ok    {case} ({ms} ms)"));
-                self.done(case, Tally::of(true));
+                self.done(case, Some(Outcome::Passed));
             }
             Line::Skip { case, why } => {
                 say(format!("skip  {case}: {why}"));
-                self.done(case, Tally { skipped: 1, ..Tally::default() });
+                self.done(case, Some(Outcome::Skipped(why.to_owned())));
             }
-            Line::NotHere { case } => self.done(case, Tally::default()),
+            Line::NotHere { case } => self.done(case, None),
             Line::Fail { case } => {
                 say(format!("FAIL  {case}\n{}", self.details.join("\n")));
-                self.done(case, Tally::failure());
+                self.done(case, Some(Outcome::Failed));
             }
             Line::Detail { text } => self.details.push(format!("      {text}")),
             Line::End => return true,
@@ -172,7 +176,7 @@ impl Run {
         self.down_during.push(case.clone());
         if self.gave_up(&case) {
             say(format!("FAIL  {case}: {problem} again; the end of the console:\n{console}"));
-            self.done(&case, Tally::failure());
+            self.done(&case, Some(Outcome::Failed));
         } else {
             say(format!("retry {case}: {problem}; the end of the console:\n{console}"));
         }
@@ -184,8 +188,8 @@ impl Run {
         self.down_during.iter().filter(|during| *during == case).count() > 1
     }
 
-    fn done(&mut self, case: &str, tally: Tally) {
-        self.tally.add(tally);
+    fn done(&mut self, case: &str, outcome: Option<Outcome>) {
+        self.outcomes.extend(outcome.map(|outcome| (case.to_owned(), outcome)));
         self.current = None;
         self.left.retain(|left| left != case);
     }
@@ -270,7 +274,9 @@ mod tests {
         for line in report.lines() {
             assert!(!run.line(line, Instant::now(), &|_| ()));
         }
-        assert_eq!(run.tally, Tally { passed: 1, failed: 1, skipped: 1 });
+        let outcomes: Vec<_> = run.outcomes.iter().map(|(case, outcome)| (case.as_str(), outcome)).collect();
+        let old = Outcome::Skipped("old".to_owned());
+        assert_eq!(outcomes, [("a", &Outcome::Passed), ("b", &Outcome::Failed), ("c", &old)]);
         assert_eq!((run.left, run.current.as_deref()), (vec!["d".to_owned()], Some("d")));
     }
 
@@ -280,7 +286,8 @@ mod tests {
         for tries in 1..=2 {
             run.line("start\ta", Instant::now(), &|_| ());
             assert_eq!(run.went_down("the kernel panicked", "", &|_| ()), "a");
-            assert_eq!(run.tally.failed, u32::from(tries == 2));
+            let failed = run.outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Failed).count();
+            assert_eq!(failed, usize::from(tries == 2));
         }
         assert_eq!(run.left, ["b"]);
     }

@@ -48,8 +48,8 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Builds hark, the runner and the test programs, and puts them together. `HARK_BIN` names a binary to be taken
-    /// instead of a release build.
+    /// Builds hark, the runner and the test programs, and puts them together. `HARK_BIN` and `HARK_RUNNER`
+    /// name binaries to be taken instead of fresh builds of hark and the runner.
     ///
     /// # Errors
     /// Something cannot be built or is not installed.
@@ -57,15 +57,18 @@ impl Image {
         let runner = "hark-guest-runner";
         let given = std::env::var_os("HARK_BIN").map(PathBuf::from);
         let release: &[&str] = &["build", "--release", "--quiet", "--package", "hark-cli"];
+        let given_runner = std::env::var_os("HARK_RUNNER").map(PathBuf::from);
         let own: &[&str] = &["build", "--quiet", "--package", "hark-tests", "--bin", runner];
-        for arguments in given.is_none().then_some(release).into_iter().chain([own]) {
+        let missing = [given.is_none().then_some(release), given_runner.is_none().then_some(own)];
+        for arguments in missing.into_iter().flatten() {
             if !succeeds(&mut cargo(arguments))? {
                 bail!("cargo {} failed", arguments.join(" "));
             }
         }
-        let programs = build_programs()?;
-        let busybox = find_program("busybox").context("busybox is not installed (package busybox-static)")?;
         let target = root().join("target");
+        let runner_path = given_runner.unwrap_or_else(|| target.join("debug").join(runner));
+        let programs = build_programs(&runner_path)?;
+        let busybox = find_program("busybox").context("busybox is not installed (package busybox-static)")?;
 
         let mut tree = Tree::default();
         tree.text("init", 0o755, INIT);
@@ -73,7 +76,7 @@ impl Image {
         tree.text("etc/group", 0o644, "root:x:0:\n");
         tree.copy("bin/busybox", &busybox)?;
         tree.copy("bin/hark", &given.unwrap_or_else(|| target.join("release/hark")))?;
-        tree.copy(&format!("bin/{runner}"), &target.join("debug").join(runner))?;
+        tree.copy(&format!("bin/{runner}"), &runner_path)?;
         for program in &programs {
             let name = program.file_name().unwrap_or_default().to_string_lossy();
             tree.copy(&format!("bin/{name}"), program)?;
@@ -151,11 +154,9 @@ fn scripts_below(top: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(scripts)
 }
 
-/// The test programs, built by the package that knows how; the dynamically linked one comes last.
-fn build_programs() -> Result<Vec<PathBuf>> {
-    let list =
-        ["run", "--quiet", "--package", "hark-tests", "--bin", "hark-guest-runner", "--", "--build-programs"];
-    let text = output(&mut cargo(list))?;
+/// The test programs, built by the runner, which knows how; the dynamically linked one comes last.
+fn build_programs(runner: &Path) -> Result<Vec<PathBuf>> {
+    let text = output(Command::new(runner).arg("--build-programs"))?;
     Ok(text.lines().map(PathBuf::from).collect())
 }
 

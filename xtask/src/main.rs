@@ -9,6 +9,7 @@ mod fuzz;
 mod guest;
 mod image;
 mod kernels;
+mod matrix;
 mod report;
 mod setup;
 mod shell;
@@ -27,7 +28,7 @@ usage: cargo xtask COMMAND
       --no-native           not: run cases on this machine's kernel
       --no-guests           not: run cases in virtual machines
       --guest VERSION       only this guest (6.1, …); may be repeated; nothing else is run
-      --only TEXT           only run cases whose name contains TEXT
+      --only TEXT,…         only run cases whose name contains one of these texts
   guest VERSION [-- CMD]    boot a guest with hark in it; run CMD and show its output, or start a shell
   compare [TEXT]            run the scripts below tests/compare with hark and with bpftrace; only names with TEXT
   kernels                   fetch the guests' kernels

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::matrix::Outcome;
+
 /// How many tests ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -18,6 +20,19 @@ impl Tally {
 
     pub(crate) fn failure() -> Self {
         Self::of(false)
+    }
+
+    /// The sum of these outcomes.
+    pub(crate) fn of_cases<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
+        let mut tally = Self::default();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Passed => tally.passed += 1,
+                Outcome::Failed => tally.failed += 1,
+                Outcome::Skipped(_) => tally.skipped += 1,
+            }
+        }
+        tally
     }
 
     pub(crate) fn add(&mut self, other: Self) {

@@ -11,11 +11,16 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::bench::peer;
+use crate::guest::Outcomes;
 use crate::image::{Image, case_files};
 use crate::kernels::{KERNELS, Kernel, named};
+use crate::matrix::{Matrix, Outcome};
 use crate::report::Tally;
 use crate::shell::{cargo, is_root, root, succeeds};
 use crate::{guest, setup};
+
+/// What the column of this machine's own kernel is called.
+const NATIVE: &str = "native";
 
 /// So many guests run at a time; each has two processors.
 const GUESTS_AT_A_TIME: usize = 2;
@@ -25,12 +30,14 @@ struct Plan {
     checks: bool,
     native: bool,
     guests: Vec<&'static Kernel>,
-    only: Option<String>,
+    /// Only cases whose names contain one of these; all if empty.
+    only: Vec<String>,
 }
 
 impl Plan {
     fn parse(flags: &[String]) -> Result<Self> {
-        let mut plan = Self { checks: true, native: true, guests: KERNELS.iter().collect(), only: None };
+        let mut plan =
+            Self { checks: true, native: true, guests: KERNELS.iter().collect(), only: Vec::new() };
         let mut chosen = Vec::new();
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
@@ -40,7 +47,7 @@ impl Plan {
                 "--no-native" => plan.native = false,
                 "--no-guests" => plan.guests.clear(),
                 "--guest" => chosen.push(named(value()?)?),
-                "--only" => plan.only = Some(value()?.clone()),
+                "--only" => plan.only.extend(value()?.split(',').map(str::to_owned)),
                 other => bail!("unknown flag {other}"),
             }
         }
@@ -49,12 +56,22 @@ impl Plan {
         }
         Ok(plan)
     }
+
+    fn wants(&self, case: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| case.contains(only.as_str()))
+    }
 }
 
 /// Runs what the flags ask for. True if nothing failed.
 pub(crate) fn run(flags: &[String]) -> Result<bool> {
     let plan = Plan::parse(flags)?;
     let mut tally = Tally::default();
+    let mut matrix = Matrix::new(
+        plan.native
+            .then(|| NATIVE.to_owned())
+            .into_iter()
+            .chain(plan.guests.iter().map(|k| k.version.to_owned())),
+    );
     let missing = setup::run()?;
     if plan.checks {
         tally.add(checks()?);
@@ -69,14 +86,18 @@ pub(crate) fn run(flags: &[String]) -> Result<bool> {
         };
         if built && plan.native {
             heading("run cases on this machine's kernel");
-            tally.add(native(plan.only.as_deref())?);
+            tally.add(native(&plan.only, &mut matrix)?);
             heading("comparison with bpftrace");
-            tally.add(comparison(plan.only.as_deref(), None)?);
+            tally.add(comparison(plan.only.first().map(String::as_str), None)?);
         }
         if built && !plan.guests.is_empty() {
             heading("run cases in guests");
-            tally.add(guests(&plan, &missing));
+            tally.add(guests(&plan, &missing, &mut matrix));
         }
+    }
+    if !matrix.is_empty() {
+        heading("cases that passed, by kind and kernel");
+        print!("{matrix}");
     }
     println!("\n{tally}");
     Ok(tally.failed == 0)
@@ -95,7 +116,8 @@ fn checks() -> Result<Tally> {
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     tally.add(Tally::of(succeeds(&mut cargo(lints))?));
     heading("unit, property, golden and tidy tests");
-    tally.add(rust_tests(&mut cargo(["test", "--quiet", "--workspace", "--no-fail-fast"]))?);
+    let all = ["test", "--quiet", "--workspace", "--no-fail-fast"];
+    tally.add(rust_tests(&mut cargo(all), &mut |_| ())?);
     Ok(tally)
 }
 
@@ -116,29 +138,53 @@ fn comparison(only: Option<&str>, peer_root: Option<&Path>) -> Result<Tally> {
     if let Some(peer_root) = peer_root {
         command.env("HARK_PEER_ROOT", peer_root);
     }
-    rust_tests(&mut command)
+    rust_tests(&mut command, &mut |_| ())
 }
 
-fn native(only: Option<&str>) -> Result<Tally> {
-    let mut command = cargo(["test", "--quiet", "--package", "hark-tests", "--test", "kernel", "--"]);
-    let built = || root().join("target/release/hark").into();
-    command.args(only).env("HARK_BIN", std::env::var_os("HARK_BIN").unwrap_or_else(built));
-    let tally = rust_tests(&mut command)?;
-    if tally.passed + tally.failed == 0 && is_root() && only.is_none() {
+fn native(only: &[String], matrix: &mut Matrix) -> Result<Tally> {
+    let mut tally = Tally::default();
+    // The test harness takes one filter at a time.
+    let filters: Vec<Option<&String>> =
+        if only.is_empty() { vec![None] } else { only.iter().map(Some).collect() };
+    for filter in filters {
+        // One line for each case, where `--quiet` would have the harness print dots.
+        let mut command = cargo(["test", "--package", "hark-tests", "--test", "kernel", "--"]);
+        let built = || root().join("target/release/hark").into();
+        command.args(filter).env("HARK_BIN", std::env::var_os("HARK_BIN").unwrap_or_else(built));
+        tally.add(rust_tests(&mut command, &mut |line| {
+            if let Some((case, outcome)) = case_outcome(line) {
+                matrix.add(NATIVE, case, outcome);
+            }
+        })?);
+    }
+    if tally.passed + tally.failed == 0 && is_root() && only.is_empty() {
         println!("no case ran, although this machine permits it");
         return Ok(Tally { failed: 1, ..tally });
     }
     Ok(tally)
 }
 
+/// Reads the line in which the harness tells how a case ended: `test kernel::iter/tasks ... ok`.
+fn case_outcome(line: &str) -> Option<(&str, Outcome)> {
+    let (case, rest) = line.strip_prefix("test kernel::")?.split_once(" ... ")?;
+    let outcome = match rest.trim() {
+        "ok" => Outcome::Passed,
+        "FAILED" => Outcome::Failed,
+        // Its reason, if it has one, follows a comma.
+        ignored => Outcome::Skipped(ignored.strip_prefix("ignored")?.trim_start_matches(", ").to_owned()),
+    };
+    Some((case.trim(), outcome))
+}
+
 /// Runs `cargo test` and adds up the summaries of its test binaries, while showing all it prints.
-fn rust_tests(command: &mut Command) -> Result<Tally> {
+fn rust_tests(command: &mut Command, look: &mut dyn FnMut(&str)) -> Result<Tally> {
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let mut tally = Tally::default();
     for line in BufReader::new(child.stdout.take().context("a pipe")?).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
+        look(&line);
         if let Some(summary) = Tally::from_summary(&line) {
             tally.add(summary);
         }
@@ -150,7 +196,7 @@ fn rust_tests(command: &mut Command) -> Result<Tally> {
     Ok(tally)
 }
 
-fn guests(plan: &Plan, missing: &[&str]) -> Tally {
+fn guests(plan: &Plan, missing: &[&str], matrix: &mut Matrix) -> Tally {
     if !missing.is_empty() {
         println!("guests cannot be run without {}", missing.join(", "));
         let required = plan.guests.iter().any(|kernel| kernel.required) && is_root();
@@ -158,7 +204,7 @@ fn guests(plan: &Plan, missing: &[&str]) -> Tally {
     }
     let prepared = Image::build().and_then(|image| {
         let names = case_files()?.into_iter().map(|case| case.0);
-        let wanted = names.filter(|name| plan.only.as_ref().is_none_or(|only| name.contains(only.as_str())));
+        let wanted = names.filter(|name| plan.wants(name));
         Ok((image, wanted.collect::<Vec<_>>()))
     });
     let (image, cases) = match prepared {
@@ -169,47 +215,52 @@ fn guests(plan: &Plan, missing: &[&str]) -> Tally {
         }
     };
     let queue: Mutex<VecDeque<&Kernel>> = Mutex::new(plan.guests.iter().copied().collect());
-    let total = Mutex::new(Tally::default());
+    let total = Mutex::new((Tally::default(), matrix));
     thread::scope(|scope| {
         for _ in 0..GUESTS_AT_A_TIME {
             scope.spawn(|| {
                 while let Some(kernel) = next(&queue) {
-                    let tally = one_guest(kernel, &image, &cases);
-                    total.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
+                    let (tally, outcomes) = one_guest(kernel, &image, &cases);
+                    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+                    total.0.add(tally);
+                    for (case, outcome) in outcomes {
+                        total.1.add(kernel.version, &case, outcome);
+                    }
                 }
             });
         }
     });
-    total.into_inner().unwrap_or_else(PoisonError::into_inner)
+    total.into_inner().unwrap_or_else(PoisonError::into_inner).0
 }
 
 fn next<'a>(queue: &Mutex<VecDeque<&'a Kernel>>) -> Option<&'a Kernel> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
-fn one_guest(kernel: &Kernel, image: &Image, cases: &[String]) -> Tally {
+fn one_guest(kernel: &Kernel, image: &Image, cases: &[String]) -> (Tally, Outcomes) {
     let name = kernel.version;
     let say = |text: String| println!("guest {name:<5} {text}");
     let vmlinuz = match kernel.fetch() {
         Ok(path) => path,
         Err(error) if kernel.required => {
             say(format!("FAIL  this kernel must be there: {error:#}"));
-            return Tally::failure();
+            return (Tally::failure(), Vec::new());
         }
         Err(error) => {
             say(format!("skip  cannot be had: {error:#}"));
-            return Tally { skipped: 1, ..Tally::default() };
+            return (Tally { skipped: 1, ..Tally::default() }, Vec::new());
         }
     };
     let start = Instant::now();
     match guest::run_cases(kernel, &vmlinuz, image, cases, &say) {
-        Ok(tally) => {
+        Ok(outcomes) => {
+            let tally = Tally::of_cases(outcomes.iter().map(|(_, outcome)| outcome));
             say(format!("{tally}, in {:.0} s", start.elapsed().as_secs_f64()));
-            tally
+            (tally, outcomes)
         }
         Err(error) => {
             say(format!("FAIL  {error:#}"));
-            Tally::failure()
+            (Tally::failure(), Vec::new())
         }
     }
 }
@@ -223,12 +274,23 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_the_harness_are_read() {
+        assert_eq!(case_outcome("test kernel::iter/tasks  ... ok"), Some(("iter/tasks", Outcome::Passed)));
+        assert_eq!(case_outcome("test kernel::a/b ... FAILED"), Some(("a/b", Outcome::Failed)));
+        let why = Outcome::Skipped("needs root".to_owned());
+        assert_eq!(case_outcome("test kernel::a/b ... ignored, needs root"), Some(("a/b", why)));
+        assert_eq!(case_outcome("test result: ok. 5 passed"), None);
+    }
+
+    #[test]
     fn flags_choose_parts() {
         let all = plan(&[]).unwrap();
         assert!(all.checks && all.native && all.guests.len() == KERNELS.len());
         assert!(plan(&["--no-guests"]).unwrap().guests.is_empty());
         let one = plan(&["--guest", "6.1", "--only", "uprobe"]).unwrap();
-        assert!(!one.checks && !one.native && one.guests.len() == 1 && one.only.as_deref() == Some("uprobe"));
+        assert!(!one.checks && !one.native && one.guests.len() == 1 && one.only == ["uprobe"]);
+        let two = plan(&["--only", "iter/,usdt/"]).unwrap();
+        assert!(two.wants("iter/files") && two.wants("usdt/places") && !two.wants("uprobe/nested"));
         assert!(
             plan(&["--guest"]).is_err() && plan(&["--guest", "2.4"]).is_err() && plan(&["--fast"]).is_err()
         );

@@ -38,6 +38,8 @@ pub enum Feature {
     KtimeTai,
     /// `bpf_get_func_ip` helper.
     GetFuncIp,
+    /// `bpf_get_func_ip` helper in programs of uprobes.
+    UprobeFuncIp,
     /// Perf-event attach cookies (`bpf_get_attach_cookie`).
     AttachCookie,
     /// fentry and fexit programs.
@@ -148,6 +150,13 @@ pub static FEATURES: &[FeatureDef] = &[
         name: "bpf_get_func_ip",
         since: V(5, 15),
         why: "`func` in return probes",
+    },
+    FeatureDef {
+        feature: Feature::UprobeFuncIp,
+        name: "bpf_get_func_ip in uprobes",
+        // "bpf: Add support for bpf_get_func_ip helper for uprobe program", the version of uprobe_multi.
+        since: V(6, 6),
+        why: "`func` in uretprobes",
     },
     FeatureDef {
         feature: Feature::AttachCookie,

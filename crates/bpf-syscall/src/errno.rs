@@ -78,7 +78,9 @@ pub struct SysError {
 impl SysError {
     /// The error `errno` of `call` on `object`, with the hint that fits this process's rights.
     pub fn new(call: &'static str, object: impl Into<String>, errno: Errno) -> SysError {
-        SysError { call, object: object.into(), errno, hint: hint(call, errno) }
+        let object = object.into();
+        let hint = hint(call, &object, errno);
+        SysError { call, object, errno, hint }
     }
 
     /// From an error of the standard library.
@@ -95,7 +97,8 @@ impl SysError {
 /// The result of a system call.
 pub type Result<T> = std::result::Result<T, SysError>;
 
-fn hint(call: &str, errno: Errno) -> Option<&'static str> {
+fn hint(call: &str, object: &str, errno: Errno) -> Option<&'static str> {
+    let hardware = object.starts_with("hardware event");
     let bpf = call.starts_with("bpf(");
     let perf = call.starts_with("perf_event_open");
     match errno {
@@ -104,6 +107,10 @@ fn hint(call: &str, errno: Errno) -> Option<&'static str> {
         Errno::ENOTSUPP | Errno::EOPNOTSUPP if bpf => {
             Some("this kernel, or the way it was configured, lacks the operation")
         }
+        Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT if hardware => Some(
+            "this machine has no hardware counters that can be used (virtual machines often have none); \
+             try profile:hz:99 or software:cpu-clock",
+        ),
         Errno::EOPNOTSUPP | Errno::ENODEV if perf => {
             Some("the machine has no such performance counter (virtual machines often have none)")
         }

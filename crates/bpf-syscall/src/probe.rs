@@ -75,6 +75,8 @@ pub fn ask(kernel: &dyn Kernel, feature: Feature, ids: BtfIds) -> Answer {
         Feature::KtimeBoot => helper(HelperId::KTIME_GET_BOOT_NS),
         Feature::KtimeTai => helper(HelperId::KTIME_GET_TAI_NS),
         Feature::GetFuncIp => helper(HelperId::GET_FUNC_IP),
+        // Older kernels take the call and answer 0; what came with the same version shows.
+        Feature::UprobeFuncIp => uprobe_multi(kernel),
         Feature::AttachCookie => helper(HelperId::GET_ATTACH_COOKIE),
         Feature::Fentry => typed(kernel, AttachType::TraceFentry, ids.function),
         Feature::Iter => typed(kernel, AttachType::TraceIter, ids.iterator),

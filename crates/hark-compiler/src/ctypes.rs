@@ -98,6 +98,8 @@ pub struct Prototype {
 pub struct CTypes {
     btf: KernelTypes,
     structs: IndexMap<String, UserStruct>,
+    /// Binaries that structs were taken from, by the names of these.
+    of_binaries: IndexMap<String, String>,
     typedefs: IndexMap<String, Type>,
     enums: IndexMap<String, Arc<EnumTy>>,
     enumerators: IndexMap<String, (i64, Arc<EnumTy>)>,
@@ -117,9 +119,30 @@ impl CTypes {
         self.btf.get()
     }
 
+    /// The module that a type of the kernel belongs to; `None` if it is the kernel's own.
+    pub fn module_of(&self, id: TypeId) -> Option<&str> {
+        self.btf.module_of(id)
+    }
+
     /// Adds a struct; false if there is one of that name already.
     pub fn define_struct(&mut self, name: &str, def: UserStruct) -> bool {
         self.structs.insert(name.to_string(), def).is_none()
+    }
+
+    /// Adds a struct of a binary that a probe is in.
+    pub fn define_of_binary(&mut self, name: &str, path: &str, def: UserStruct) {
+        self.structs.insert(name.to_string(), def);
+        self.of_binaries.insert(name.to_string(), path.to_string());
+    }
+
+    /// Whether the struct of this name is that of the binary.
+    pub fn is_of_binary(&self, name: &str, path: &str) -> bool {
+        self.of_binaries.get(name).is_some_and(|of| of == path)
+    }
+
+    /// Whether the script or the kernel has a struct or union of this name.
+    pub fn knows_struct(&self, name: &str) -> bool {
+        self.struct_named(name, false).is_some() || self.struct_named(name, true).is_some()
     }
 
     /// Adds a typedef.

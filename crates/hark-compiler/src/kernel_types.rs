@@ -1,10 +1,12 @@
 //! The kernel's BTF, read when something first asks for it: most scripts never do.
 
-use hark_btf::Btf;
+use hark_btf::{Btf, TypeId};
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 type Load = dyn Fn() -> Option<Btf> + Send + Sync;
+type LoadModule = dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync;
 
 /// BTF that may not have been read yet.
 #[derive(Clone)]
@@ -13,7 +15,12 @@ pub struct KernelTypes(Arc<Lazy>);
 struct Lazy {
     exists: bool,
     load: Box<Load>,
-    btf: OnceLock<Option<Btf>>,
+    load_module: Box<LoadModule>,
+    btf: OnceLock<Option<Arc<Btf>>>,
+    /// The module whose types these are besides the kernel's.
+    module: Option<String>,
+    /// Those of modules that were asked for.
+    modules: Mutex<HashMap<String, Option<KernelTypes>>>,
 }
 
 impl KernelTypes {
@@ -24,13 +31,29 @@ impl KernelTypes {
 
     /// BTF that `load` reads, once. `exists` tells whether there is any, without reading it.
     pub fn lazy(exists: bool, load: impl Fn() -> Option<Btf> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Lazy { exists, load: Box::new(load), btf: OnceLock::new() }))
+        Self::with_modules(exists, load, |_| None)
+    }
+
+    /// As [`KernelTypes::lazy`]; `load_module` reads the BTF of a module, which builds on the kernel's.
+    pub fn with_modules(
+        exists: bool,
+        load: impl Fn() -> Option<Btf> + Send + Sync + 'static,
+        load_module: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Lazy {
+            exists,
+            load: Box::new(load),
+            load_module: Box::new(load_module),
+            btf: OnceLock::new(),
+            module: None,
+            modules: Mutex::default(),
+        }))
     }
 
     /// BTF at hand.
     pub fn ready(btf: Btf) -> Self {
         let types = Self::lazy(true, || None);
-        let _ = types.0.btf.set(Some(btf));
+        let _ = types.0.btf.set(Some(Arc::new(btf)));
         types
     }
 
@@ -41,7 +64,41 @@ impl KernelTypes {
 
     /// The types; reads them the first time. `None` if there are none or they are broken.
     pub fn get(&self) -> Option<&Btf> {
-        self.0.btf.get_or_init(|| (self.0.load)()).as_ref()
+        self.shared().map(|btf| &**btf)
+    }
+
+    fn shared(&self) -> Option<&Arc<Btf>> {
+        self.0.btf.get_or_init(|| (self.0.load)().map(Arc::new)).as_ref()
+    }
+
+    /// The kernel's types and those of a module. `None` if the module is not there or has no BTF.
+    pub fn of_module(&self, module: &str) -> Option<KernelTypes> {
+        let mut modules = self.0.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = modules.get(module) {
+            return known.clone();
+        }
+        let read = || {
+            let base = self.shared()?.clone();
+            let btf = Btf::parse_split(base, (self.0.load_module)(module)?).ok()?;
+            let types = Self(Arc::new(Lazy {
+                exists: true,
+                load: Box::new(|| None),
+                load_module: Box::new(|_| None),
+                btf: OnceLock::from(Some(Arc::new(btf))),
+                module: Some(module.to_string()),
+                modules: Mutex::default(),
+            }));
+            Some(types)
+        };
+        let types = read();
+        modules.insert(module.to_string(), types.clone());
+        types
+    }
+
+    /// The module that a type belongs to; `None` if it is the kernel's own.
+    pub fn module_of(&self, id: TypeId) -> Option<&str> {
+        let module = self.0.module.as_deref()?;
+        self.get()?.own_ids().contains(&id.0).then_some(module)
     }
 }
 

@@ -23,6 +23,7 @@ mod target;
 pub mod tracefs;
 mod typed;
 mod types;
+mod user_types;
 mod verify;
 
 pub use driver::{Compilation, compile};

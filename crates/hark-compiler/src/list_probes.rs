@@ -1,12 +1,11 @@
 //! `hark -l`: which probes there are, and what arguments they have.
 
-use crate::ctypes::CTypes;
 use crate::driver;
-use crate::probes::{ALL, Ap, ContextCx, ProbeKind, kind_named};
+use crate::probes::{ALL, Ap, ProbeKind, iter, kind_named, tracepoint};
 use crate::target::{Options, Target};
 use crate::tracefs;
-use crate::types::Type;
-use hark_btf::Kind;
+use crate::user_types;
+use hark_btf::{Btf, Kind, TypeId};
 use hark_diag::{Diagnostic, FileId, SourceMap, Span};
 use hark_object::{ProbeSpec, glob};
 
@@ -83,7 +82,9 @@ fn matching_one(pattern: &str, target: &Target) -> Result<Vec<(&'static dyn Prob
             let ap = Ap { args: rest.split(':').collect(), span: Span::default() };
             let spec = kind.parse(&ap).map_err(|d| d.message)?;
             let specs = kind.expand(&spec, target).map_err(|e| e.message)?;
-            specs.iter().map(|s| kind.full_name(s)).collect()
+            let mut names: Vec<String> = specs.iter().map(|s| kind.full_name(s)).collect();
+            names.dedup();
+            names
         } else {
             let wanted = format!("{}:{rest}", kind.name());
             let names = kind.list(target).map_err(|e| e.message)?;
@@ -100,35 +101,54 @@ fn matching_one(pattern: &str, target: &Target) -> Result<Vec<(&'static dyn Prob
 /// One line for each typed argument.
 fn arguments(kind: &dyn ProbeKind, name: &str, target: &Target) -> Vec<String> {
     let parts: Vec<&str> = name.split(':').skip(1).collect();
+    let demangled = name.split_once(":cpp:\"").and_then(|(head, rest)| Some((head, rest.strip_suffix('"')?)));
+    let parts = match demangled {
+        Some((head, function)) => head.split(':').skip(1).chain(["cpp", function]).collect(),
+        None => parts,
+    };
     let Ok(spec) = kind.parse(&Ap { args: parts, span: Span::default() }) else { return Vec::new() };
     if let ProbeSpec::Tracepoint { category, event } = &spec {
         let format = target.catalog.tracepoint_format(category, event).ok().flatten();
         return format.map_or_else(Vec::new, |text| tracefs::declarations(&text));
     }
-    let types = CTypes::new(target.btf.clone());
-    let cx = ContextCx { types: &types, target, needs_args: true, span: Span::default() };
-    let Ok(context) = kind.context(&spec, &cx) else { return Vec::new() };
-    let mut lines = Vec::new();
-    if let Some(args) = &context.args {
-        lines.extend(args.fields.iter().map(|f| declaration(&f.ty, &f.name)));
+    if matches!(spec, ProbeSpec::Uprobe { .. }) {
+        return user_types::declarations(&spec, target);
     }
-    if let (ProbeSpec::Fentry { .. }, Some(retval)) = (&spec, &context.retval) {
-        lines.push(declaration(&retval.ty, "retval"));
-    }
-    lines
+    target.btf.get().map_or_else(Vec::new, |btf| kernel_arguments(&spec, btf))
 }
 
-/// A C declaration of an argument.
-fn declaration(ty: &Type, name: &str) -> String {
-    match ty {
-        Type::Str { cap } => format!("char {name}[{cap}]"),
-        Type::Array(elem, len) => format!("{elem} {name}[{len}]"),
-        Type::Ptr(to, _) => match &**to {
-            Type::Int { bytes: 1, signed: true } => format!("char * {name}"),
-            to => format!("{to} * {name}"),
-        },
-        other => format!("{other} {name}"),
+/// What the kernel's types say of a probe, as C declares it.
+fn kernel_arguments(spec: &ProbeSpec, btf: &Btf) -> Vec<String> {
+    let line = |ty: TypeId, name: &str| match btf.type_name(ty) {
+        text if text.ends_with(']') || text.contains('(') => btf.declaration(ty, name),
+        text => format!("{text} {name}"),
+    };
+    let mut lines = Vec::new();
+    match spec {
+        ProbeSpec::Fentry { func, exit, .. } => {
+            let Some(proto) = btf.func_proto(func) else { return lines };
+            lines.extend(proto.params.iter().map(|param| line(param.ty, param.name)));
+            if *exit && btf.resolve(proto.ret).is_some_and(|ret| ret.kind() != Kind::Void) {
+                lines.push(line(proto.ret, "retval"));
+            }
+        }
+        ProbeSpec::RawTracepoint { event } => {
+            lines.extend(tracepoint::raw_parameters(btf, event).iter().map(|(ty, name)| line(*ty, name)));
+        }
+        ProbeSpec::Iter { name, .. } => {
+            let context = btf.find(Kind::Struct, &format!("{}{name}", iter::CONTEXT_PREFIX));
+            for member in context
+                .into_iter()
+                .flat_map(|of| btf.member_names(of).into_iter().map(move |member| (of, member)))
+            {
+                if let Ok(access) = btf.resolve_path(member.0, &[member.1]) {
+                    lines.push(line(access.ty, member.1));
+                }
+            }
+        }
+        _ => {}
     }
+    lines
 }
 
 fn definitions(

@@ -22,8 +22,10 @@ pub fn verify_object(object: &Object, target: &Target) -> Vec<Report> {
             let funcs: Vec<FuncDef> =
                 functions.map(|(at, id)| FuncDef { at: *at, global: false, type_id: *id }).collect();
             env.funcs = &funcs;
+            let module = program.btf_target.as_ref().and_then(|t| t.module.as_deref());
+            let of_module = module.and_then(|module| target.btf.of_module(module));
             if program.ty == ProgType::Tracing {
-                env.btf = target.btf.get();
+                env.btf = of_module.as_ref().unwrap_or(&target.btf).get();
             }
             verify(&program.code, &env, &target.profile, &Options::default())
         })

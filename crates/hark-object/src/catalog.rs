@@ -1,6 +1,7 @@
 //! What the host offers to attach to. The compiler asks it for layouts and names, attaching for addresses.
 
 use crate::usdt::UsdtSite;
+use crate::user_types::UserSignature;
 use std::fmt;
 use std::sync::Arc;
 
@@ -86,6 +87,40 @@ pub trait Catalog {
     /// # Errors
     /// If it cannot be read or is no ELF file.
     fn file_offset(&self, path: &str, addr: u64) -> Result<Option<u64>, CatalogError>;
+
+    /// Function symbols of a binary that C++ or Rust made, under the names that the source has, sorted: those that are
+    /// called `wanted`, with their parameters or without, which then means every overload. It may hold wildcards.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no ELF file.
+    fn demangled_functions(&self, path: &str, wanted: &str) -> Result<Vec<UserFunction>, CatalogError> {
+        let _ = wanted;
+        Err(nothing(path))
+    }
+
+    /// The offsets in the file at which a line of a source file begins, or the next line that has code.
+    ///
+    /// # Errors
+    /// If the binary has no debug information, or none that can be read.
+    fn source_line(
+        &self,
+        path: &str,
+        file: &str,
+        line: u32,
+        column: Option<u32>,
+    ) -> Result<Vec<u64>, CatalogError> {
+        let _ = (file, line, column);
+        Err(nothing(path))
+    }
+
+    /// What a function of a binary takes and returns; `None` if the debug information does not describe it.
+    ///
+    /// # Errors
+    /// If the binary has no debug information, or none that can be read.
+    fn user_signature(&self, path: &str, function: &str) -> Result<Option<Arc<UserSignature>>, CatalogError> {
+        let _ = function;
+        Err(nothing(path))
+    }
 
     /// USDT probes of a binary as `(provider, name)`, sorted.
     ///

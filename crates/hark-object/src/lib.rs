@@ -20,6 +20,7 @@ mod probe;
 mod run_info;
 mod ty;
 mod usdt;
+mod user_types;
 
 pub use catalog::{Catalog, CatalogError, EmptyCatalog, KernelFunction, UserFunction};
 pub use config::{
@@ -40,3 +41,4 @@ pub use probe::{ProbeSpec, UserLocation};
 pub use run_info::{RUN_INFO_SIZE, RunField};
 pub use ty::{Clock, EnumTy, Layout, Member, RecordField, StructTy, Ty};
 pub use usdt::{UsdtArgument, UsdtPlace, UsdtRegister, UsdtSite};
+pub use user_types::{UserMember, UserSignature, UserType};

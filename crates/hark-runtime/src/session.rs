@@ -182,7 +182,10 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     let leftovers = attached.detach();
     run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::End))?;
     events.drain_to_the_end(&mut actions, &maps)?;
-    actions.print_final_maps(&maps)?;
+    // What is pinned goes on; its maps are not final.
+    if !object.probes.iter().any(|probe| matches!(probe.spec, ProbeSpec::Iter { pin: Some(_), .. })) {
+        actions.print_final_maps(&maps)?;
+    }
     actions.output.sink.flush()?;
     let lost = losses::report(&programs, &missed, &maps, &mut actions)?;
     actions.finish()?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::elf::Machine;
@@ -142,7 +143,19 @@ fn step(dir: &Path, part: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The files that a process, or any process, has mapped as code; sorted. For `uprobe:*:f`.
+/// A file of a process, by a path that we can open: its own one, unless that means another file or none to us, as
+/// where the process is in a container; then the way goes through `/proc/PID/root`.
+pub fn seen_by(pid: u32, path: &Path) -> PathBuf {
+    let Ok(inside) = path.strip_prefix("/") else { return path.to_owned() };
+    let through_root = Path::new("/proc").join(pid.to_string()).join("root").join(inside);
+    let file = |path: &Path| fs::metadata(path).map(|data| (data.dev(), data.ino())).ok();
+    match (file(path), file(&through_root)) {
+        (ours, Some(theirs)) if ours != Some(theirs) => through_root,
+        _ => path.to_owned(),
+    }
+}
+
+/// The files that a process, or any process, has mapped as code, by paths that we can open; sorted. For `uprobe:*:f`.
 ///
 /// # Errors
 /// When the process does not exist or may not be looked at; without a pid, when `/proc` cannot be listed.
@@ -151,7 +164,8 @@ pub fn mapped_files(pid: Option<u32>) -> io::Result<Vec<PathBuf>> {
     let mut add = |pid: u32| -> io::Result<()> {
         let text = fs::read(format!("/proc/{pid}/maps"))?;
         let maps = ProcMaps::parse(&String::from_utf8_lossy(&text));
-        found.extend(maps.iter().filter(|m| m.executable).filter_map(|m| Some(m.path()?.to_owned())));
+        let paths: BTreeSet<&Path> = maps.iter().filter(|m| m.executable).filter_map(|m| m.path()).collect();
+        found.extend(paths.into_iter().map(|path| seen_by(pid, path)));
         Ok(())
     };
     match pid {

@@ -8,8 +8,9 @@ use crate::typed::{Call, CallData, Expr, ExprKind};
 use crate::types::{Space, Type};
 use bpf_facts::{Feature, HelperId, pt_regs};
 use ebpf_asm::Size;
-use hark_diag::{Code, Span};
-use hark_object::{Ty, UsdtArgument};
+use ebpf_codegen::ir::Value;
+use hark_diag::{Code, Diagnostic, Span};
+use hark_object::{ProbeSpec, Ty, UsdtArgument, is_pattern};
 use std::ops::RangeInclusive;
 
 pub(super) static ALL: &[&dyn Builtin] =
@@ -192,13 +193,7 @@ impl Builtin for Func {
     fn lower(&self, cx: &mut Lower<'_>, _: &Call, ty: &Type, dst: Option<Mem>) -> Val {
         let ctx = cx.ctx();
         let ip = match cx.unit.context.func {
-            Some(FuncSource::FuncIp) => {
-                let span = cx.unit.probes[0].2;
-                if !cx.require(Feature::GetFuncIp, span) {
-                    return Val::Scalar(cx.b.iconst(0));
-                }
-                cx.b.call(HelperId::GET_FUNC_IP, &[ctx])
-            }
+            Some(FuncSource::FuncIp) => returned_from(cx),
             _ => {
                 let offset = pt_regs(cx.target.profile.arch, "ip").unwrap_or(0);
                 cx.b.load(Size::Dw, ctx, offset as i32)
@@ -212,6 +207,39 @@ impl Builtin for Func {
         super::symbols::store_pid(cx, dst.plus(8));
         Val::Mem(dst)
     }
+}
+
+/// The function that a return probe or a typed one is in.
+fn returned_from(cx: &mut Lower<'_>) -> Value {
+    let span = cx.unit.probes[0].2;
+    if !cx.target.profile.has(Feature::GetFuncIp)
+        && let Some(addr) = only_function(cx)
+    {
+        return cx.b.iconst(addr as i64);
+    }
+    if !cx.require(Feature::GetFuncIp, span) {
+        return cx.b.iconst(0);
+    }
+    if cx.unit.context.user
+        && let Err(what) = cx.target.profile.require(Feature::UprobeFuncIp)
+    {
+        let message =
+            format!("func is 0 in uretprobes here: {what}; this one is {}", cx.target.profile.version);
+        cx.report(Diagnostic::warning(Code::NEEDS_KERNEL, span, message));
+    }
+    let ctx = cx.ctx();
+    cx.b.call(HelperId::GET_FUNC_IP, &[ctx])
+}
+
+/// The address of the kernel function that all probes of the program are in, if it is one and the host tells.
+fn only_function(cx: &Lower<'_>) -> Option<u64> {
+    let mut names = cx.unit.probes.iter().map(|(spec, ..)| match spec {
+        ProbeSpec::Kprobe { func, .. } | ProbeSpec::Fentry { func, .. } => Some(func),
+        _ => None,
+    });
+    let first = names.next()??;
+    let same = names.all(|name| name == Some(first)) && !is_pattern(first);
+    if same { cx.target.catalog.kernel_symbol(first).ok()? } else { None }
 }
 
 /// `probe`

@@ -14,6 +14,7 @@ mod memory;
 mod options;
 mod output;
 mod pointers;
+mod seq;
 mod settings;
 mod stacks;
 mod strings;

@@ -95,10 +95,19 @@ impl Builtin for Formatted {
         let format = Format::parse(text.as_bytes()).map_err(|e| bad(e.message))?;
         let types: Vec<Ty> = args.iter().map(|e| e.ty.ty(cx.types)).collect();
         format.check(&types).map_err(|e| bad(e.message))?;
+        if self.kind == Kind::Printf
+            && let Some(why) = super::seq::refusal(cx, &format, &args)
+        {
+            return Err(bad(format!("the kernel itself formats what a pinned iterator prints, and {why}")));
+        }
         Ok(call_expr(self, args, CallData::Format(Arc::new(format)), Type::Void, call.span))
     }
     fn lower(&self, cx: &mut Lower<'_>, call: &Call, _: &Type, _: Option<Mem>) -> Val {
         let CallData::Format(format) = &call.data else { return Val::None };
+        if self.kind == Kind::Printf && cx.unit.context.pinned {
+            super::seq::printf(cx, format, &call.args);
+            return Val::None;
+        }
         let span = cx.here();
         let args: Vec<&Expr> = call.args.iter().collect();
         cx.send(span, &args, |args| {

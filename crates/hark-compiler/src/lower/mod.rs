@@ -17,7 +17,7 @@ mod stmt;
 mod uses;
 
 pub(crate) use access::Place;
-pub(crate) use mem::{Mem, Val};
+pub(crate) use mem::{Mem, Val, is_signed, scalar_size};
 pub(crate) use shared::Shared;
 pub(crate) use uses::Uses;
 
@@ -284,7 +284,7 @@ impl<'a> Lower<'a> {
         let ty = self.unit.vars[var.0 as usize].ty.clone();
         if let Some(mem) = self.variable_memory(var) {
             // A pointer stays one.
-            self.b.store(mem::scalar_size(&ty), value, mem.ptr, mem.off);
+            self.b.store(scalar_size(&ty), value, mem.ptr, mem.off);
         }
     }
 

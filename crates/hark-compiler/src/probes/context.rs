@@ -37,6 +37,8 @@ pub struct Context {
     /// Offsets of the pointers in that context which are null when the walk is over: the program runs once more then,
     /// with nothing to look at.
     pub objects: Vec<u32>,
+    /// The program outlives the run: what it prints goes to whoever reads the file that it is pinned to.
+    pub pinned: bool,
     /// Two runs of programs of this kind may interleave on one CPU.
     pub preemptible: bool,
     /// The kernel filters by process when it is attached with `-p`.
@@ -79,6 +81,7 @@ impl Context {
             user: false,
             ctx: None,
             objects: Vec::new(),
+            pinned: false,
             preemptible: false,
             filters_pid: false,
         }

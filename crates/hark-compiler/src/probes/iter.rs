@@ -11,7 +11,7 @@ use hark_object::{BtfTarget, CatalogError, ProbeSpec};
 /// What the functions that iterators attach to are called in BTF.
 const PREFIX: &str = "bpf_iter_";
 /// What the contexts of iterators are called: their members are typed pointers to the object at hand.
-const CONTEXT_PREFIX: &str = "bpf_iter__";
+pub(crate) const CONTEXT_PREFIX: &str = "bpf_iter__";
 /// The member of a context that is about the walk, not about the object.
 const META: &str = "meta";
 
@@ -62,7 +62,7 @@ impl ProbeKind for Iter {
         }
     }
     fn context(&self, spec: &ProbeSpec, cx: &ContextCx<'_>) -> Result<Context, ContextError> {
-        let ProbeSpec::Iter { name, .. } = spec else {
+        let ProbeSpec::Iter { name, pin } = spec else {
             return Err(ContextError::Other(Diagnostic::error(Code::INTERNAL, cx.span, "not an iterator")));
         };
         let function = format!("{PREFIX}{name}");
@@ -88,6 +88,7 @@ impl ProbeKind for Iter {
             attach: AttachType::TraceIter,
             btf_target: Some(BtfTarget { btf_id: proto.id.0, module: None, name: function }),
             ctx,
+            pinned: pin.is_some(),
             preemptible: true,
             ..Context::plain("iter", self.full_name(spec), ProgType::Tracing)
         })

@@ -3,11 +3,11 @@
 //! One file per kind, one line in [`ALL`].
 
 mod context;
-mod iter;
+pub(crate) mod iter;
 mod kprobe;
 mod special;
 mod timers;
-mod tracepoint;
+pub(crate) mod tracepoint;
 mod tracing;
 mod uprobe;
 
@@ -16,6 +16,7 @@ pub use context::{Context, FuncSource, RetVal};
 
 use crate::ctypes::CTypes;
 use crate::target::Target;
+use crate::user_types::UserParam;
 use hark_diag::{Code, Diagnostic, Span, did_you_mean};
 use hark_object::{CatalogError, ProbeSpec, glob, is_pattern};
 
@@ -76,6 +77,8 @@ pub struct ContextCx<'a> {
     pub target: &'a Target,
     /// Whether the body uses typed arguments.
     pub needs_args: bool,
+    /// Parameters of the function of a uprobe, if the body uses typed arguments, or why they are not known.
+    pub user_params: Option<Result<Vec<UserParam>, CatalogError>>,
     /// The place of the attach point.
     pub span: Span,
 }

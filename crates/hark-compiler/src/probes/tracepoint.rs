@@ -5,7 +5,7 @@ use crate::target::Target;
 use crate::tracefs::{self, TracepointField};
 use crate::types::{ArgField, ArgPlace, ArgsType, Space, Type};
 use bpf_facts::{AttachType, ProgType};
-use hark_btf::Kind;
+use hark_btf::{Btf, Kind, TypeId};
 use hark_diag::{Code, Diagnostic, did_you_mean};
 use hark_object::{BtfTarget, CatalogError, ProbeSpec};
 use std::sync::Arc;
@@ -223,12 +223,7 @@ impl ProbeKind for RawTracepoint {
             return Err(ContextError::Other(diag));
         };
         let typedef = btf.find(Kind::Typedef, &format!("{TYPEDEF_PREFIX}{event}"));
-        let proto = typedef
-            .and_then(|id| btf.resolve(id))
-            .and_then(|ptr| ptr.target())
-            .and_then(|id| btf.resolve(id))
-            .filter(|t| t.kind() == Kind::FuncProto);
-        let (Some(typedef), Some(proto)) = (typedef, proto) else {
+        let Some(typedef) = typedef.filter(|id| raw_proto(btf, *id).is_some()) else {
             let mut diag =
                 Diagnostic::error(Code::NO_SUCH_PROBE, cx.span, format!("raw tracepoint not found: {event}"));
             let names = btf.types_of(Kind::Typedef).filter_map(|t| t.name().strip_prefix(TYPEDEF_PREFIX));
@@ -237,18 +232,14 @@ impl ProbeKind for RawTracepoint {
             }
             return Err(ContextError::Missing(diag));
         };
-        // The first parameter is the registrant's private data, which programs do not see.
-        let names = parameter_names(btf, event);
-        let fields = proto.params().skip(1).enumerate().map(|(i, param)| {
-            let ty = match cx.types.btf_type(param.ty) {
-                Type::Ptr(to, Space::Kernel) if matches!(*to, Type::Struct(_)) => {
-                    Type::Ptr(to, Space::Trusted)
+        let fields = raw_parameters(btf, event).into_iter().enumerate().map(|(i, (ty, name))| {
+            let ty = match cx.types.btf_type(ty) {
+                Type::Ptr(to, Space::Kernel) => {
+                    let space = if matches!(*to, Type::Struct(_)) { Space::Trusted } else { Space::Any };
+                    Type::Ptr(to, space)
                 }
                 other => other,
             };
-            let given =
-                if param.name.is_empty() { names.get(i).map_or("", String::as_str) } else { param.name };
-            let name = if given.is_empty() { format!("arg{i}") } else { given.to_string() };
             ArgField { name, ty, place: ArgPlace::Register { offset: 8 * i as u32, trusted: true } }
         });
         let args = Some(Arc::new(ArgsType { name, fields: fields.collect() }));
@@ -265,10 +256,25 @@ impl ProbeKind for RawTracepoint {
 /// What the types of tracepoint functions are called in BTF.
 const TYPEDEF_PREFIX: &str = "btf_trace_";
 
-/// Parameter names: the typedef has none, the function that the tracepoint calls does.
-fn parameter_names(btf: &hark_btf::Btf, event: &str) -> Vec<String> {
-    let proto = btf
+/// The prototype behind the typedef of a raw tracepoint.
+fn raw_proto(btf: &Btf, typedef: TypeId) -> Option<hark_btf::Type<'_>> {
+    let pointer = btf.resolve(typedef)?;
+    btf.resolve(pointer.target()?).filter(|t| t.kind() == Kind::FuncProto)
+}
+
+/// Types and names of the parameters of a raw tracepoint. The first is the registrant's private data, which programs do
+/// not see. The typedef has no names; the function that the tracepoint calls does.
+pub(crate) fn raw_parameters(btf: &Btf, event: &str) -> Vec<(TypeId, String)> {
+    let typedef = btf.find(Kind::Typedef, &format!("{TYPEDEF_PREFIX}{event}"));
+    let Some(proto) = typedef.and_then(|id| raw_proto(btf, id)) else { return Vec::new() };
+    let called = btf
         .func_proto(&format!("__bpf_trace_{event}"))
         .or_else(|| btf.func_proto(&format!("__traceiter_{event}")));
-    proto.map(|p| p.params.iter().skip(1).map(|p| p.name.to_string()).collect()).unwrap_or_default()
+    let names: Vec<&str> =
+        called.iter().flat_map(|p| p.params.iter().skip(1).map(|param| param.name)).collect();
+    let parameter = |(i, param): (usize, hark_btf::Param<'_>)| {
+        let given = if param.name.is_empty() { names.get(i).copied().unwrap_or("") } else { param.name };
+        (param.ty, if given.is_empty() { format!("arg{i}") } else { given.to_string() })
+    };
+    proto.params().skip(1).enumerate().map(parameter).collect()
 }

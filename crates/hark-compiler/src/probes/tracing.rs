@@ -10,6 +10,9 @@ use hark_diag::{Code, Diagnostic, did_you_mean};
 use hark_object::{BtfTarget, CatalogError, ProbeSpec};
 use std::sync::Arc;
 
+/// What the kernel itself is called among modules.
+const VMLINUX: &str = "vmlinux";
+
 fn parse(ap: &Ap<'_>, kind: &dyn ProbeKind, exit: bool) -> Result<ProbeSpec, Diagnostic> {
     let (module, func) = match ap.args[..] {
         [func] => (None, func),
@@ -25,7 +28,7 @@ fn parse(ap: &Ap<'_>, kind: &dyn ProbeKind, exit: bool) -> Result<ProbeSpec, Dia
 fn full_name(kind: &str, spec: &ProbeSpec) -> String {
     match spec {
         ProbeSpec::Fentry { module: Some(m), func, .. } => format!("{kind}:{m}:{func}"),
-        ProbeSpec::Fentry { module: None, func, .. } => format!("{kind}:{func}"),
+        ProbeSpec::Fentry { module: None, func, .. } => format!("{kind}:{VMLINUX}:{func}"),
         _ => kind.to_string(),
     }
 }
@@ -36,10 +39,18 @@ fn expand(spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogEr
     if !is_pattern(func) {
         return Ok(vec![spec.clone()]);
     }
-    let Some(btf) = target.btf.get() else { return Ok(Vec::new()) };
+    let of_module = match module.as_deref() {
+        None | Some(VMLINUX) => None,
+        Some(module) => match target.btf.of_module(module) {
+            Some(types) => Some(types),
+            None => return Ok(Vec::new()),
+        },
+    };
+    let Some(btf) = of_module.as_ref().unwrap_or(&target.btf).get() else { return Ok(Vec::new()) };
     let traceable = target.catalog.kernel_functions()?;
     let mut all: Vec<ProbeSpec> = btf
-        .types_of(Kind::Func)
+        .own_types()
+        .filter(|t| t.kind() == Kind::Func)
         .map(|t| t.name())
         .filter(|name| glob(func, name))
         .filter(|name| {
@@ -71,6 +82,15 @@ fn context(kind: &'static str, spec: &ProbeSpec, cx: &ContextCx<'_>) -> Result<C
         }
         return Err(ContextError::Missing(diag));
     };
+    let home = cx.types.module_of(proto.id).map(str::to_string);
+    if module.as_deref().is_some_and(|module| module != home.as_deref().unwrap_or(VMLINUX)) {
+        let module = module.as_deref().unwrap_or_default();
+        let message = format!("the BTF of module {module} has no function {func}");
+        let diag = Diagnostic::error(Code::NO_SUCH_PROBE, cx.span, message);
+        let help =
+            format!("it is one of {}, if that is meant", home.as_deref().unwrap_or("the kernel itself"));
+        return Err(ContextError::Missing(diag.with_help(help)));
+    }
     let mut fields = Vec::new();
     for (i, (name, ty)) in proto.params.iter().enumerate() {
         let offset = 8 * i as u32;
@@ -84,14 +104,11 @@ fn context(kind: &'static str, spec: &ProbeSpec, cx: &ContextCx<'_>) -> Result<C
         ty: trusted(&proto.ret),
         place: ArgPlace::Register { offset: 8 * proto.params.len() as u32, trusted: true },
     });
-    let name = full_name(kind, spec);
+    let of_home = ProbeSpec::Fentry { module: home.clone(), func: func.clone(), exit: *exit };
+    let name = full_name(kind, &of_home);
     Ok(Context {
         attach: if *exit { AttachType::TraceFexit } else { AttachType::TraceFentry },
-        btf_target: Some(BtfTarget {
-            btf_id: proto.id.0,
-            module: module.clone().filter(|m| m != "vmlinux"),
-            name: func.clone(),
-        }),
+        btf_target: Some(BtfTarget { btf_id: proto.id.0, module: home.clone(), name: func.clone() }),
         args: Some(Arc::new(ArgsType { name: name.clone(), fields })),
         retval,
         word_args: Some(0),

@@ -1,12 +1,14 @@
 //! `uprobe`, `uretprobe`, `usdt`: code of processes.
 
-use super::context::{FuncSource, RetVal, return_register};
+use super::context::{FuncSource, RetVal, arg_register, return_register};
 use super::{Ap, Context, ContextCx, ContextError, ProbeKind, bad, glob, is_pattern, number};
 use crate::target::Target;
-use crate::types::{ArgPlace, Type};
-use bpf_facts::ProgType;
-use hark_diag::Diagnostic;
-use hark_object::{CatalogError, ProbeSpec, UsdtSite, UserLocation};
+use crate::types::{ArgField, ArgPlace, ArgsType, Type};
+use crate::user_types::UserParam;
+use bpf_facts::{Arch, ProgType};
+use hark_diag::{Code, Diagnostic};
+use hark_object::{CatalogError, ProbeSpec, UsdtSite, UserFunction, UserLocation};
+use std::sync::Arc;
 
 fn context(kind: &'static str, name: String) -> Context {
     Context {
@@ -23,7 +25,7 @@ fn full_name(kind: &str, spec: &ProbeSpec) -> String {
     let ProbeSpec::Uprobe { binary, at, .. } = spec else { return kind.to_string() };
     match at {
         UserLocation::Symbol { name, offset: 0, cpp: false } => format!("{kind}:{binary}:{name}"),
-        UserLocation::Symbol { name, offset: 0, cpp: true } => format!("{kind}:{binary}:cpp:\"{name}\""),
+        UserLocation::Symbol { name, cpp: true, .. } => format!("{kind}:{binary}:cpp:\"{name}\""),
         UserLocation::Symbol { name, offset, .. } => format!("{kind}:{binary}:{name}+{offset}"),
         UserLocation::Address(addr) => format!("{kind}:{binary}:{addr:#x}"),
         UserLocation::Line { file, line, column: None } => format!("{kind}:{binary}@{file}:{line}"),
@@ -75,18 +77,27 @@ fn parse(ap: &Ap<'_>, kind: &dyn ProbeKind, ret: bool) -> Result<ProbeSpec, Diag
 }
 
 fn expand(spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
-    let ProbeSpec::Uprobe { binary, at: UserLocation::Symbol { name, offset, cpp: false }, ret } = spec
-    else {
+    let ProbeSpec::Uprobe { binary, at: UserLocation::Symbol { name, offset, cpp }, ret } = spec else {
         return Ok(vec![spec.clone()]);
     };
-    if !is_pattern(binary) && !is_pattern(name) {
+    if !cpp && !is_pattern(binary) && !is_pattern(name) {
         return Ok(vec![spec.clone()]);
     }
     let mut all = Vec::new();
     for path in target.catalog.binaries(binary)? {
-        let functions = target.catalog.user_functions(&path)?;
-        for function in functions.iter().filter(|f| glob(name, &f.name)) {
-            let at = UserLocation::Symbol { name: function.name.clone(), offset: *offset, cpp: false };
+        let found = if *cpp {
+            target.catalog.demangled_functions(&path, name)
+        } else {
+            let matches = |f: &&UserFunction| f.size > 0 && glob(name, &f.name);
+            target.catalog.user_functions(&path).map(|all| all.iter().filter(matches).cloned().collect())
+        };
+        let found = match found {
+            // Among all files that are mapped are some that are no programs.
+            Err(_) if is_pattern(binary) => continue,
+            found => found?,
+        };
+        for function in found {
+            let at = UserLocation::Symbol { name: function.name, offset: *offset, cpp: *cpp };
             let next = ProbeSpec::Uprobe { binary: path.clone(), at, ret: *ret };
             if all.last() != Some(&next) {
                 all.push(next);
@@ -94,6 +105,23 @@ fn expand(spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogEr
         }
     }
     Ok(all)
+}
+
+/// What the program sees of a function's arguments, where debug information tells: those that are passed in registers.
+fn typed_args(name: &str, params: &[UserParam], arch: Arch) -> ArgsType {
+    let mut fields = Vec::new();
+    let mut registers = 0;
+    for param in params {
+        if param.registers == 1
+            && let Some(ty) = &param.ty
+            && let Some(offset) = arg_register(arch, registers)
+        {
+            let place = ArgPlace::Register { offset, trusted: false };
+            fields.push(ArgField { name: param.name.clone(), ty: ty.clone(), place });
+        }
+        registers += param.registers;
+    }
+    ArgsType { name: name.to_string(), fields }
 }
 
 /// `uprobe`
@@ -121,8 +149,18 @@ impl ProbeKind for Uprobe {
     fn full_name(&self, spec: &ProbeSpec) -> String {
         full_name("uprobe", spec)
     }
-    fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
-        Ok(Context { func: Some(FuncSource::InstructionPointer), ..context("uprobe", self.full_name(spec)) })
+    fn context(&self, spec: &ProbeSpec, cx: &ContextCx<'_>) -> Result<Context, ContextError> {
+        let name = self.full_name(spec);
+        let args = match &cx.user_params {
+            None => None,
+            Some(Ok(params)) => Some(Arc::new(typed_args(&name, params, cx.target.profile.arch))),
+            Some(Err(why)) => {
+                let diag = Diagnostic::error(Code::NOT_AVAILABLE_HERE, cx.span, format!("no args: {why}"));
+                let diag = diag.with_help("arg0, arg1… are there without debug information");
+                return Err(ContextError::Other(diag));
+            }
+        };
+        Ok(Context { args, func: Some(FuncSource::InstructionPointer), ..context("uprobe", name) })
     }
 }
 
@@ -197,7 +235,10 @@ impl ProbeKind for Usdt {
         };
         let mut all = Vec::new();
         for path in target.catalog.binaries(binary)? {
-            let sites = target.catalog.usdt_sites(&path)?;
+            let sites = match target.catalog.usdt_sites(&path) {
+                Err(_) if is_pattern(binary) => continue,
+                sites => sites?,
+            };
             let mut groups: Vec<(&UsdtSite, Vec<u64>)> = Vec::new();
             for site in sites.iter().filter(matches) {
                 let like = |other: &UsdtSite| {

@@ -1,7 +1,7 @@
 //! C definitions of the script: layouts as the System V ABI has them.
 
 use crate::ctypes::{Bits, CTypes, FieldInfo, UserStruct};
-use crate::target::Target;
+use crate::kernel_types::KernelTypes;
 use crate::types::{Space, Type};
 use hark_diag::{Code, Diagnostic, Span};
 use hark_object::EnumTy;
@@ -11,9 +11,9 @@ use rustc_hash::FxHashMap;
 /// Deepest nesting of definitions that is followed.
 const MAX_DEPTH: u32 = 32;
 
-pub(super) fn c_types(script: &ast::Script, target: &Target, diags: &mut Vec<Diagnostic>) -> CTypes {
+pub(super) fn c_types(script: &ast::Script, kernel: KernelTypes, diags: &mut Vec<Diagnostic>) -> CTypes {
     let mut decl = Declarer {
-        types: CTypes::new(target.btf.clone()),
+        types: CTypes::new(kernel),
         defines: script.defines.iter().map(|d| (d.name.text.as_str(), &d.value)).collect(),
         anonymous: 0,
         diags,

@@ -9,6 +9,7 @@ mod decl;
 mod expand;
 mod expr;
 mod join;
+mod modules;
 mod operators;
 mod place;
 mod stmt;
@@ -37,10 +38,10 @@ pub(crate) fn analyze(
 ) -> (TypedScript, CTypes, Vec<Diagnostic>) {
     let mut diags = Vec::new();
     let config = config::settings(script, options, &mut diags);
-    let types = decl::c_types(script, target, &mut diags);
+    let mut types = decl::c_types(script, modules::kernel_types(script, target, &mut diags), &mut diags);
     let (script, expansions) = expand::expand(script, &mut diags);
     let script = &script;
-    let units = units::find(script, target, options, &types, &config, &mut diags);
+    let units = units::find(script, target, options, &mut types, &config, &mut diags);
     let mut checker = Checker::new(script, &expansions, target, options, &types, &config);
     checker.declare_maps(&script.items);
     let mut typed = Vec::new();

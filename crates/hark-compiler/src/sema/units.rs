@@ -4,8 +4,10 @@ use super::walk::{walk_block, walk_expr};
 use crate::ctypes::CTypes;
 use crate::probes::{Ap, Context, ContextCx, ContextError, ProbeKind, kind_named};
 use crate::target::{Options, Target};
+use crate::user_types;
+use bpf_facts::Feature;
 use hark_diag::{Code, Diagnostic, Severity, Span};
-use hark_object::{Config, MissingProbes, ProbeSpec};
+use hark_object::{Config, MissingProbes, ProbeSpec, UserLocation, is_pattern};
 use hark_syntax::ast::{self, ExprKind};
 use std::sync::Arc;
 
@@ -23,13 +25,15 @@ struct Needs {
     probe_name: bool,
     /// `arg0`, `arg1`…: they differ between the places of a static probe.
     words: bool,
+    /// `func`
+    func: bool,
 }
 
 pub(super) fn find<'a>(
     script: &'a ast::Script,
     target: &Target,
     options: &Options,
-    types: &CTypes,
+    types: &mut CTypes,
     config: &Config,
     diags: &mut Vec<Diagnostic>,
 ) -> Vec<UnitSource<'a>> {
@@ -52,16 +56,22 @@ pub(super) fn find<'a>(
                 let message = format!("no probe matches {}", ap.text);
                 diags.extend(missing(Diagnostic::error(Code::NO_SUCH_PROBE, ap.span, message), config));
             }
-            let cx = ContextCx { types, target, needs_args: needs.args, span: ap.span };
             for (kind, spec) in specs {
                 if !wanted(&spec, &kind.full_name(&spec), options) {
                     filtered = Some(ap.span);
                     continue;
                 }
+                if let Some(diag) = guarded(&spec, target, options, ap.span) {
+                    diags.push(diag);
+                    continue;
+                }
+                let user_params =
+                    if needs.args { user_types::parameters(&spec, types, target) } else { None };
+                let cx = ContextCx { types, target, needs_args: needs.args, user_params, span: ap.span };
                 match kind.context(&spec, &cx) {
                     Ok(context) => {
                         n_probes += 1;
-                        add(&mut mine, probe, &needs, (kind, spec), context, ap.span);
+                        add(&mut mine, probe, (&needs, target), (kind, spec), context, ap.span);
                     }
                     Err(ContextError::Missing(diag)) => diags.extend(missing(diag, config)),
                     Err(ContextError::Other(diag)) => diags.push(diag),
@@ -93,6 +103,32 @@ pub(super) fn find<'a>(
     units
 }
 
+/// What only `--unsafe` permits.
+fn guarded(spec: &ProbeSpec, target: &Target, options: &Options, span: Span) -> Option<Diagnostic> {
+    if options.allow_unsafe {
+        return None;
+    }
+    let message = match spec {
+        ProbeSpec::KprobeAddr { .. } => {
+            "nobody can check that an instruction begins at this address; the kernel may crash".to_string()
+        }
+        ProbeSpec::Uprobe { binary, at: UserLocation::Symbol { name, cpp: false, .. }, .. }
+            if !is_pattern(binary) && !is_pattern(name) =>
+        {
+            let path = target.catalog.binaries(binary).ok()?.into_iter().next()?;
+            let functions = target.catalog.user_functions(&path).ok()?;
+            let mut found = functions.iter().filter(|f| f.name == *name).peekable();
+            if found.peek().is_none() || found.any(|f| f.size > 0) {
+                return None;
+            }
+            format!("{name} has no size in {path}: it may be data, and a probe in data breaks the program")
+        }
+        _ => return None,
+    };
+    let diag = Diagnostic::error(Code::UNSAFE_NEEDED, span, message);
+    Some(diag.with_help("run hark with --unsafe to attach nevertheless"))
+}
+
 /// An iterator runs once, when everything else would only begin: it is alone in its script.
 fn only_iterator(units: &[UnitSource<'_>], diags: &mut Vec<Diagnostic>) {
     let mut probes = units.iter().flat_map(|unit| &unit.probes);
@@ -120,11 +156,13 @@ fn needs(probe: &ast::Probe) -> Needs {
         ExprKind::Ident(name) => match name.as_str() {
             "args" => needs.args = true,
             "probe" => needs.probe_name = true,
+            "func" => needs.func = true,
             name => needs.words |= is_word(name),
         },
         ExprKind::Call { func, .. } => match func.text.as_str() {
             "args" => needs.args = true,
             "probe" => needs.probe_name = true,
+            "func" => needs.func = true,
             name => needs.words |= is_word(name),
         },
         _ => {}
@@ -166,7 +204,8 @@ fn expanded(
     let depends = match spec {
         ProbeSpec::Fentry { .. } => true,
         ProbeSpec::Usdt { .. } => needs.words || needs.probe_name,
-        _ => needs.args || needs.probe_name,
+        // Where no helper tells at return which function it was, each has a program that knows.
+        _ => needs.args || needs.probe_name || told_apart(needs, &spec, target),
     };
     // A filter looks at each name.
     if !depends && options.probe_filter.is_none() {
@@ -215,16 +254,28 @@ fn replace_positional(text: &str, options: &Options, span: Span) -> Result<Strin
     Ok(out)
 }
 
+/// Whether the body must know which of several functions returned, and no helper tells.
+fn told_apart(needs: &Needs, spec: &ProbeSpec, target: &Target) -> bool {
+    needs.func
+        && matches!(spec, ProbeSpec::Kprobe { ret: true, .. })
+        && !target.profile.has(Feature::GetFuncIp)
+}
+
 fn add<'a>(
     units: &mut Vec<UnitSource<'a>>,
     probe: &'a ast::Probe,
-    needs: &Needs,
+    (needs, target): (&Needs, &Target),
     (kind, spec): (&dyn ProbeKind, ProbeSpec),
     context: Context,
     span: Span,
 ) {
-    let name = kind.full_name(&spec);
+    // Only its context knows which module a typed function is in.
+    let name = match spec {
+        ProbeSpec::Fentry { .. } => context.probe.to_string(),
+        _ => kind.full_name(&spec),
+    };
     if !needs.probe_name
+        && !told_apart(needs, &spec, target)
         && let Some(unit) = units.iter_mut().find(|u| same_program(&u.context, &context))
     {
         unit.probes.push((spec, name, span));

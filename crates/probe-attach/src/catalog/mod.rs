@@ -3,12 +3,18 @@
 //! A script pays for what it uses: an exact tracepoint costs one small file, a pattern the list of all.
 
 mod events;
+mod signatures;
 mod static_probes;
 
 use bpf_syscall::{TraceFs, host};
-use hark_object::{Catalog, CatalogError, KernelFunction, UsdtSite, UserFunction};
-use hark_symbols::library::{Search, mapped_files};
-use hark_symbols::{Elf, Kallsyms, map_file, traceable_functions};
+use hark_object::{
+    Catalog, CatalogError, KernelFunction, UsdtSite, UserFunction, UserSignature, glob, is_pattern,
+};
+use hark_symbols::dwarf::DebugInfo;
+use hark_symbols::library::{Search, mapped_files, seen_by};
+use hark_symbols::{
+    Elf, Kallsyms, demangle_cpp, demangle_rust, map_file, traceable_functions, without_parameters,
+};
 use std::collections::HashMap;
 use std::env;
 use std::fs;
@@ -35,6 +41,8 @@ pub struct HostCatalog {
     kallsyms: OnceLock<Answer<Kallsyms>>,
     formats: Kept<(String, String), Option<String>>,
     user_functions: Kept<String, Arc<[UserFunction]>>,
+    demangled: Kept<String, Arc<[UserFunction]>>,
+    signatures: Kept<(String, String), Option<Arc<UserSignature>>>,
     usdt_sites: Kept<String, Arc<[UsdtSite]>>,
 }
 
@@ -179,7 +187,16 @@ impl Catalog for HostCatalog {
             // What a process in a container names differently from us is looked for there first.
             let inside = Search { root: &root, path: &path }.resolve(spec);
             let found = inside.or_else(|_| Search { root: Path::new("/"), path: &path }.resolve(spec));
-            found.map_err(|error| failed(error.to_string()))?
+            let mut found = found.map_err(|error| failed(error.to_string()))?;
+            // Where both of us mean the same file, its own name is the better one.
+            if let Some(pid) = self.pid {
+                for path in &mut found {
+                    if let Ok(inside) = path.strip_prefix(&root) {
+                        *path = seen_by(pid, &Path::new("/").join(inside));
+                    }
+                }
+            }
+            found
         };
         Ok(files.iter().map(|file| file.to_string_lossy().into_owned()).collect())
     }
@@ -201,6 +218,36 @@ impl Catalog for HostCatalog {
 
     fn file_offset(&self, path: &str, addr: u64) -> Answer<Option<u64>> {
         Ok(HostCatalog::elf(path)?.file_offset(addr))
+    }
+
+    fn demangled_functions(&self, path: &str, wanted: &str) -> Answer<Vec<UserFunction>> {
+        let all = self.demangled.get(path.to_string(), |path| {
+            let functions = self.user_functions(path)?;
+            let demangled = functions.iter().filter_map(|function| {
+                let name = demangle_cpp(&function.name).or_else(|| demangle_rust(&function.name))?;
+                Some(UserFunction { name, ..function.clone() })
+            });
+            let mut all: Vec<UserFunction> = demangled.collect();
+            all.sort_by(|a, b| (&a.name, a.addr).cmp(&(&b.name, b.addr)));
+            Ok(all.into())
+        })?;
+        let is_wanted = |name: &str| if is_pattern(wanted) { glob(wanted, name) } else { wanted == name };
+        let matches = |f: &&UserFunction| is_wanted(&f.name) || is_wanted(without_parameters(&f.name));
+        Ok(all.iter().filter(matches).cloned().collect())
+    }
+
+    fn source_line(&self, path: &str, file: &str, line: u32, column: Option<u32>) -> Answer<Vec<u64>> {
+        let info = DebugInfo::open(Path::new(path)).map_err(|error| failed(error.to_string()))?;
+        let places = info.line(file, u64::from(line), column.map(u64::from));
+        let places = places.map_err(|error| failed(error.to_string()))?;
+        Ok(places.iter().map(|place| place.offset).collect())
+    }
+
+    fn user_signature(&self, path: &str, function: &str) -> Answer<Option<Arc<UserSignature>>> {
+        self.signatures.get((path.to_string(), function.to_string()), |(path, function)| {
+            let info = DebugInfo::open(Path::new(path)).map_err(|error| failed(error.to_string()))?;
+            Ok(info.function(function).map(|function| Arc::new(signatures::convert(function))))
+        })
     }
 
     fn usdt_probes(&self, path: &str) -> Answer<Pairs> {

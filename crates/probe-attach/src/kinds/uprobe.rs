@@ -4,7 +4,6 @@ use crate::attach::{Attacher, divide};
 use crate::error::AttachError;
 use crate::link::Link;
 use crate::point::{AttachPoint, Place};
-use bpf_facts::Unsupported;
 use bpf_syscall::{Errno, LinkCreate, MultiFlavour, PerfEvent, PerfKind, PerfTarget, SysError};
 use hark_object::{Catalog, ProbeSpec, UserFunction, UserLocation, glob, is_pattern};
 use std::path::{Path, PathBuf};
@@ -18,24 +17,39 @@ pub(crate) fn expand(
 ) -> Result<Vec<AttachPoint>, AttachError> {
     let refused = |error| AttachError::catalog(spec, error);
     let paths = catalog.binaries(binary).map_err(refused)?;
+    // Among all files that are mapped are some that are no programs.
+    let any_file = is_pattern(binary);
     let mut points = Vec::new();
     for path in &paths {
+        if any_file && catalog.user_functions(path).is_err() {
+            continue;
+        }
         let point = |at: UserLocation, offset: u64| {
             let name = ProbeSpec::Uprobe { binary: path.clone(), at, ret };
             let place = Place::Uprobe { path: PathBuf::from(path), offset, ref_ctr_offset: 0, ret };
             AttachPoint::new(name, place)
         };
         match at {
-            UserLocation::Symbol { cpp: true, .. } => {
-                return Err(unsupported(spec, "names of C++ functions cannot be demangled yet"));
+            UserLocation::Symbol { name, offset, cpp: true } => {
+                for function in catalog.demangled_functions(path, name).map_err(refused)? {
+                    check_offset(spec, &function, *offset, ret)?;
+                    let at = UserLocation::Symbol { name: function.name, offset: *offset, cpp: true };
+                    points.push(point(at, function.offset + offset));
+                }
             }
-            UserLocation::Line { .. } => {
-                return Err(unsupported(spec, "lines of source files cannot be looked up yet"));
+            UserLocation::Line { file, line, column } => {
+                let places = match catalog.source_line(path, file, *line, *column) {
+                    Err(_) if any_file => continue,
+                    places => places.map_err(refused)?,
+                };
+                points.extend(places.into_iter().map(|offset| point(at.clone(), offset)));
             }
             UserLocation::Symbol { name, offset, cpp: false } => {
                 let functions = catalog.user_functions(path).map_err(refused)?;
-                let matches =
-                    |f: &&UserFunction| if is_pattern(name) { glob(name, &f.name) } else { f.name == *name };
+                // Labels without a size are not functions for sure: only who names one gets it.
+                let matches = |f: &&UserFunction| {
+                    if is_pattern(name) { f.size > 0 && glob(name, &f.name) } else { f.name == *name }
+                };
                 for function in functions.iter().filter(matches) {
                     check_offset(spec, function, *offset, ret)?;
                     let at =
@@ -58,18 +72,14 @@ pub(crate) fn expand(
                 format!("no function of {binary} matches {name}")
             }
             UserLocation::Symbol { name, .. } => format!("{} has no function {name}", paths.join(", ")),
-            UserLocation::Address(_) | UserLocation::Line { .. } => format!("{binary} has no such place"),
+            UserLocation::Line { file, line, .. } => {
+                format!("{} has no code at or after line {line} of {file}", paths.join(", "))
+            }
+            UserLocation::Address(_) => format!("{binary} has no such place"),
         };
         return Err(AttachError::missing(spec, why));
     }
     Ok(points)
-}
-
-fn unsupported(spec: &ProbeSpec, what: &str) -> AttachError {
-    AttachError::Unsupported {
-        probe: spec.to_string(),
-        what: Unsupported { what: what.to_string(), since: None },
-    }
 }
 
 fn check_offset(

@@ -2,7 +2,7 @@
 
 use crate::error::AttachError;
 use crate::point::{AttachPoint, Place};
-use hark_object::{Catalog, ProbeSpec, UsdtSite, glob};
+use hark_object::{Catalog, ProbeSpec, UsdtSite, glob, is_pattern};
 use std::path::PathBuf;
 
 /// Every place of every probe that matches, in the order of files and of the notes in them: a probe that was compiled
@@ -22,7 +22,12 @@ pub(crate) fn expand(
     };
     let mut points = Vec::new();
     for path in catalog.binaries(binary).map_err(refused)? {
-        for site in catalog.usdt_sites(&path).map_err(refused)?.iter().filter(matches) {
+        let sites = match catalog.usdt_sites(&path) {
+            // Among all files that are mapped are some that are no programs.
+            Err(_) if is_pattern(binary) => continue,
+            sites => sites.map_err(refused)?,
+        };
+        for site in sites.iter().filter(matches) {
             points.push(point(spec, &path, site)?);
         }
     }
