@@ -28,6 +28,8 @@
  *     repeat N            repeats everything that follows N times
  *     spin MS             keeps the CPU busy for MS milliseconds
  *     sleep MS            sleeps
+ *     await PATH          waits until the file exists
+ *     lined               calls on_a_line(4), which stands on line 102 of lines.c
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -217,6 +219,8 @@ SEEN long ns_f_text(const char *text)
 __asm__(".globl unsized\n.type unsized, @function\nunsized:\n\tnop\n\tret\n");
 void unsized(void);
 
+long on_a_line(long n);
+
 static void report_child(long child)
 {
 	if (child < 0) {
@@ -372,6 +376,13 @@ static void work(char **words)
 			return;
 		} else if (!strcmp(word, "spin")) {
 			spin(atol(need(words++, "MS")));
+		} else if (!strcmp(word, "await")) {
+			const char *path = need(words++, "PATH");
+
+			while (access(path, F_OK) != 0)
+				usleep(20000);
+		} else if (!strcmp(word, "lined")) {
+			printf("lined %ld\n", on_a_line(4));
 		} else if (!strcmp(word, "sleep")) {
 			usleep((useconds_t)atol(need(words++, "MS")) * 1000);
 		} else {
@@ -386,4 +397,12 @@ int main(int argc, char **argv)
 	(void)argc;
 	work(argv + 1);
 	return 0;
+}
+
+/* Lines with numbers that do not change when something above does. */
+#line 100 "lines.c"
+SEEN long on_a_line(long n)
+{
+	__asm__ volatile("");
+	return n * 3;
 }

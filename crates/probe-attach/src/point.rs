@@ -101,12 +101,13 @@ pub enum Place {
 }
 
 impl Place {
-    /// Whether probes on one event fire in the reverse of the order in which they are attached: kprobes and uprobes
-    /// are put at the head of their list (`register_aggr_kprobe`, `consumer_add`).
+    /// Whether probes on one event fire in the reverse of the order in which they are attached: kprobes, uprobes and
+    /// programs of trampolines are put at the head of their list (`register_aggr_kprobe`, `consumer_add`,
+    /// `bpf_trampoline_link_prog`).
     pub fn fires_in_reverse(&self) -> bool {
         match self {
             Place::Kprobe { ret, .. } => !ret,
-            Place::KprobeAddr { .. } | Place::Uprobe { .. } => true,
+            Place::KprobeAddr { .. } | Place::Uprobe { .. } | Place::Fentry => true,
             Place::OnDemand
             | Place::Interval { .. }
             | Place::Profile(_)
@@ -115,7 +116,6 @@ impl Place {
             | Place::Watchpoint { .. }
             | Place::Tracepoint { .. }
             | Place::RawTracepoint { .. }
-            | Place::Fentry
             | Place::Iter => false,
         }
     }
