@@ -82,7 +82,7 @@ pub(super) fn printf(cx: &mut Lower<'_>, format: &Format, args: &[Expr]) {
     let (text, len) = (cx.address(literal), cx.b.iconst(len));
     let (data, bytes) = (cx.address(words), cx.b.iconst(8 * args.len() as i64));
     let result = cx.b.call(HelperId::SEQ_PRINTF, &[file, text, len, data, bytes]);
-    cx.count_if_failed(result, Loss::FailedRead);
+    cx.report_if_failed(result, Loss::FailedRead, HelperId::SEQ_PRINTF);
 }
 
 /// The width to which an argument is cut: it comes with its sign, but is to be shown without.
