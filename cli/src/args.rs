@@ -77,11 +77,11 @@ pub(crate) struct RunArgs {
     /// Do without kernel features: kprobe_multi, kprobe_session, uprobe_multi
     #[arg(long, value_name = "FEATURE,…", value_delimiter = ',')]
     pub(crate) no_feature: Vec<String>,
-    /// Accepted for compatibility: headers are not searched, types come from BTF
+    /// Look for headers in this directory, too
     #[arg(short = 'I', value_name = "DIR")]
     pub(crate) include_dirs: Vec<String>,
-    /// Not supported yet
-    #[arg(long, value_name = "FILE", hide = true)]
+    /// Read the types and constants of this C header before the script
+    #[arg(long, value_name = "FILE")]
     pub(crate) include: Vec<String>,
     /// Attach only probes in whose full name this regular expression is found
     #[arg(long, value_name = "REGEX")]
@@ -210,7 +210,6 @@ impl RunArgs {
     /// The flag that was given and that hark cannot obey.
     pub(crate) fn unsupported(&self) -> Option<String> {
         let refused = [
-            (!self.include.is_empty(), "--include", "C headers are not read; types come from BTF"),
             (self.dwarf_pid.is_some(), "--dwarf-pid", "user stacks are walked by frame pointers"),
             (self.aot.is_some(), "--aot", "hark itself needs no libraries to be copied to a machine"),
             (self.emit_elf.is_some(), "--emit-elf", "see `hark dump --format raw`"),
@@ -229,9 +228,6 @@ impl RunArgs {
     /// What to say of flags that are accepted and change nothing.
     pub(crate) fn without_effect(&self) -> Vec<&'static str> {
         let mut warnings = Vec::new();
-        if !self.no_warnings && !self.include_dirs.is_empty() {
-            warnings.push("-I has no effect: C headers are not read, types come from BTF");
-        }
         if !self.no_warnings && self.debuginfo.is_some() {
             warnings.push("--debuginfo has no effect yet: debug files are looked for in the usual places");
         }

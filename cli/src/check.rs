@@ -1,6 +1,6 @@
 //! `hark check`: whether a script fits kernels, without root.
 
-use crate::{WRONG, host, usage};
+use crate::{WRONG, files, host, usage};
 use hark_compiler::check::{check, table};
 use hark_compiler::{Options, Target};
 use probe_attach::HostCatalog;
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let (sources, id) = match host::read_script(None, Some(&args.script)) {
+    let (mut sources, id) = match host::read_script(None, Some(&args.script)) {
         Ok(script) => script,
         Err(message) => return usage(&message),
     };
@@ -41,7 +41,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         let target = host::target(Arc::new(HostCatalog::new()));
         targets.push((format!("{} (running)", target.profile.version), target));
     }
-    let options = Options { allow_unsafe: true, ..host::options(Vec::new()) };
+    let linked = files::linked(&mut sources, id, &targets[0].1, &[], &[]);
+    let options = Options { allow_unsafe: true, sources: linked, ..host::options(Vec::new()) };
     let rows: Vec<_> =
         targets.iter().map(|(name, target)| (name.clone(), check(&sources, id, target, &options))).collect();
     let _ = write!(std::io::stdout(), "{}", table(&rows));

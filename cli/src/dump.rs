@@ -1,6 +1,6 @@
 //! `hark dump`: what a script becomes at every stage.
 
-use crate::{WRONG, host, usage};
+use crate::{WRONG, files, host, usage};
 use ebpf_asm::MapRef;
 use hark_compiler::{Options, Stage, Target};
 use hark_diag::{Diagnostic, FileId, SourceMap};
@@ -41,6 +41,12 @@ pub(crate) struct Args {
     /// The program itself
     #[arg(short = 'e', value_name = "PROGRAM")]
     program: Option<String>,
+    /// Look for headers in this directory
+    #[arg(short = 'I', value_name = "DIR")]
+    include_dirs: Vec<String>,
+    /// Read the types and constants of this header first
+    #[arg(long, value_name = "FILE")]
+    include: Vec<String>,
     /// Script and positional parameters
     #[arg(value_name = "FILE", allow_negative_numbers = true)]
     words: Vec<String>,
@@ -52,7 +58,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let mut words = args.words.iter();
     let file = if args.program.is_some() { None } else { words.next() };
-    let (sources, id) = match host::read_script(args.program.as_deref(), file.map(String::as_str)) {
+    let (mut sources, id) = match host::read_script(args.program.as_deref(), file.map(String::as_str)) {
         Ok(script) => script,
         Err(message) => return usage(&message),
     };
@@ -69,6 +75,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         ..host::options(words.cloned().collect())
     };
     options.add_script_words(&args.named);
+    options.sources = files::linked(&mut sources, id, &target, &args.include_dirs, &args.include);
     if args.golden {
         let stages = match Stage::list(&args.stage) {
             Ok(stages) => stages,

@@ -1,6 +1,6 @@
 //! `hark features`: what the kernel can do, or what a script needs.
 
-use crate::{REFUSED, WRONG, host, usage};
+use crate::{REFUSED, WRONG, files, host, usage};
 use bpf_syscall::LinuxKernel;
 use bpf_syscall::probe::BtfIds;
 use hark_btf::Kind;
@@ -27,11 +27,12 @@ const ANY_ITERATOR: &str = "bpf_iter_task";
 pub(crate) fn run(args: &Args) -> ExitCode {
     let target = host::target(Arc::new(HostCatalog::new()));
     if let Some(path) = &args.script {
-        let (sources, id) = match host::read_script(None, Some(path)) {
+        let (mut sources, id) = match host::read_script(None, Some(path)) {
             Ok(script) => script,
             Err(message) => return usage(&message),
         };
-        let options = Options { allow_unsafe: true, ..host::options(Vec::new()) };
+        let linked = files::linked(&mut sources, id, &target, &[], &[]);
+        let options = Options { allow_unsafe: true, sources: linked, ..host::options(Vec::new()) };
         return match hark_compiler::compile(&sources, id, &target, &options) {
             Ok(compilation) => print(&script_needs(&compilation.object, &target.profile)),
             Err(diags) => {

@@ -1,6 +1,6 @@
 //! `hark -l`: which probes there are.
 
-use crate::{RunArgs, WRONG, host, usage};
+use crate::{RunArgs, WRONG, files, host, usage};
 use hark_compiler::{Options, list_probes};
 use std::io::Write;
 use std::process::ExitCode;
@@ -17,12 +17,13 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     };
     let found = match script {
         Some(Err(message)) => return usage(&message),
-        Some(Ok((sources, id))) => {
+        Some(Ok((mut sources, id))) => {
             let probe_filter = match args.filter() {
                 Ok(filter) => filter,
                 Err(message) => return usage(&message),
             };
-            let options = Options { probe_filter, ..host::options(Vec::new()) };
+            let linked = files::linked(&mut sources, id, &target, &args.include_dirs, &args.include);
+            let options = Options { probe_filter, sources: linked, ..host::options(Vec::new()) };
             match list_probes::of_script(&sources, id, &target, &options, args.verbose) {
                 Ok(found) => found,
                 Err(diags) => {

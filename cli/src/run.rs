@@ -1,7 +1,7 @@
 //! `hark FILE`, `hark -e PROGRAM`: compile, load, attach, print until the end.
 
 use crate::engine::{self, Refusal};
-use crate::{BufferMode, Format, INACCURATE, REFUSED, RunArgs, RunMode, WRONG, host, usage};
+use crate::{BufferMode, Format, INACCURATE, REFUSED, RunArgs, RunMode, WRONG, files, host, usage};
 use bpf_syscall::child::{Child, split_words};
 use bpf_syscall::wait::Process;
 use hark_compiler::Options;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
     let mut words = args.words.iter();
     let file = if args.program.is_some() { None } else { words.next() };
     let positional: Vec<String> = words.cloned().collect();
-    let (sources, id) = match host::read_script(args.program.as_deref(), file.map(String::as_str)) {
+    let (mut sources, id) = match host::read_script(args.program.as_deref(), file.map(String::as_str)) {
         Ok(script) => script,
         Err(message) => return usage(&message),
     };
@@ -44,6 +44,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         ..host::options(positional)
     };
     options.add_script_words(&args.named);
+    options.sources = files::linked(&mut sources, id, &target, &args.include_dirs, &args.include);
     if !args.debug.is_empty() {
         return crate::dump::print_stages(&args.debug.join(","), &sources, id, &target, &options);
     }

@@ -4,6 +4,7 @@ use crate::ctypes::CTypes;
 use crate::lower::{self, Lowered};
 use crate::prog_types;
 use crate::sema;
+use crate::sources;
 use crate::target::{Options, Target};
 use crate::typed::TypedScript;
 use crate::verify;
@@ -14,7 +15,6 @@ use ebpf_codegen::{CodegenError, Compiled};
 use hark_diag::{Code, Diagnostic, FileId, SourceMap, Span};
 use hark_object::{Loss, MapRole, Object, ProbeDef, ProgramDef};
 use hark_syntax::ast::Script;
-use hark_syntax::{ParseOptions, Parsed};
 
 /// A compiled script.
 #[derive(Debug)]
@@ -37,7 +37,11 @@ pub fn compile(
     target: &Target,
     options: &Options,
 ) -> Result<Compilation, Vec<Diagnostic>> {
-    let (script, mut diags) = parse(map, file, target);
+    // Without them, nothing else that is said would help.
+    if !options.sources.failures().is_empty() {
+        return Err(options.sources.failures().to_vec());
+    }
+    let (script, mut diags) = sources::parse(map, file, target, &options.sources);
     let front = analyze(&script, target, options, &mut diags)?;
     let lowered = lower(&front, target, options, &mut diags)?;
     let generated = generate(&front.script, &lowered, target, options);
@@ -61,16 +65,6 @@ pub fn compile(
 pub(crate) struct Front {
     pub(crate) script: TypedScript,
     pub(crate) types: CTypes,
-}
-
-pub(crate) fn parse(map: &SourceMap, file: FileId, target: &Target) -> (Script, Vec<Diagnostic>) {
-    let mut predefined = vec!["BPFTRACE".to_string()];
-    if target.btf.exists() {
-        predefined.push("BPFTRACE_HAVE_BTF".to_string());
-    }
-    let options = ParseOptions { predefined, ..ParseOptions::default() };
-    let Parsed { script, diags } = hark_syntax::parse(file, &map.file(file).text, &options);
-    (script, diags)
 }
 
 fn has_errors(diags: &[Diagnostic]) -> bool {

@@ -2,6 +2,7 @@
 
 use crate::driver::{self, Front};
 use crate::lower::Lowered;
+use crate::sources;
 use crate::target::{Options, Target};
 use bpf_facts::HelperId;
 use ebpf_asm::{DisplayWith, InsnIdx, Jumps};
@@ -102,7 +103,7 @@ pub fn dump(
     target: &Target,
     options: &Options,
 ) -> Result<String, Vec<Diagnostic>> {
-    let (script, mut diags) = driver::parse(map, file, target);
+    let (script, mut diags) = sources::parse(map, file, target, &options.sources);
     if stage == Stage::Ast {
         return if diags.iter().any(Diagnostic::is_error) {
             Err(diags)

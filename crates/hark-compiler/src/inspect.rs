@@ -2,6 +2,7 @@
 
 use crate::driver;
 use crate::dump::{Stage, dump};
+use crate::sources;
 use crate::target::{Options, Target};
 use crate::verify::{rejections, verify_object};
 use ebpf_codegen::opt::PASSES;
@@ -28,7 +29,7 @@ pub fn after_passes(
             None => diag.with_help(format!("passes are {} and all", names.join(", "))),
         }]);
     }
-    let (script, mut diags) = driver::parse(map, file, target);
+    let (script, mut diags) = sources::parse(map, file, target, &options.sources);
     let front = driver::analyze(&script, target, options, &mut diags)?;
     let lowered = driver::lower(&front, target, options, &mut diags)?;
     let codegen =
@@ -67,7 +68,7 @@ pub fn timed(
         times.push((name, at.saturating_sub(last)));
         last = at;
     };
-    let (script, mut diags) = driver::parse(map, file, target);
+    let (script, mut diags) = sources::parse(map, file, target, &options.sources);
     lap("parse", &mut times);
     let front = driver::analyze(&script, target, options, &mut diags)?;
     lap("types", &mut times);

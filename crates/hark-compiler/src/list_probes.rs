@@ -2,6 +2,7 @@
 
 use crate::driver;
 use crate::probes::{ALL, Ap, ProbeKind, iter, kind_named, tracepoint};
+use crate::sources;
 use crate::target::{Options, Target};
 use crate::tracefs;
 use crate::user_types;
@@ -187,7 +188,7 @@ pub fn of_script(
     options: &Options,
     verbose: bool,
 ) -> Result<Vec<String>, Vec<Diagnostic>> {
-    let (script, mut diags) = driver::parse(map, file, target);
+    let (script, mut diags) = sources::parse(map, file, target, &options.sources);
     let front = driver::analyze(&script, target, options, &mut diags)?;
     let mut lines = Vec::new();
     for (spec, name, span) in front.script.units.iter().flat_map(|unit| &unit.probes) {

@@ -1,6 +1,7 @@
 //! The machine that a script is compiled for, as a value: nothing else of the host enters compilation.
 
 use crate::kernel_types::KernelTypes;
+use crate::sources::Sources;
 use bpf_facts::KernelProfile;
 use hark_object::Catalog;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Options {
     pub pid_filter: Option<u32>,
     /// The child of `-c`.
     pub child_pid: Option<u32>,
+    /// Files that the script takes in: see [`crate::gather`].
+    pub sources: Sources,
     /// Passes of the optimiser to leave out.
     pub disabled_passes: Vec<String>,
     /// Which of the script's probes are wanted (`--probe-filter`).

@@ -40,6 +40,7 @@ codes! {
     BAD_LITERAL = 103 "bad-literal" "A number does not fit 64 bits, or a string holds an escape that does not exist. Escapes are \\n \\t \\r \\\" \\\\ \\NNN (octal) and \\xHH.";
     PREPROCESSOR = 104 "preprocessor" "A line that begins with # is not one that hark understands. Supported are #include, #define of expressions with or without parameters, #undef, #if, #ifdef, #ifndef, #elif, #else, #endif, #error and #warning; # and ## in the text of a #define are not.";
     SECTION_ORDER = 105 "section-order" "A script is: preprocessor lines and C definitions, then config and imports, then probes, macros and functions. Something stands before what must come first.";
+    CANNOT_READ = 106 "cannot-read" "A file that the script takes in with import or #include is not there, cannot be read, or lies in a directory that everyone may write to.";
     UNKNOWN_FUNCTION = 201 "unknown-function" "There is no function of this name. `docs/reference.md` lists all.";
     UNKNOWN_BUILTIN = 202 "unknown-name" "There is no builtin, macro or constant of this name. Variables begin with $, maps with @.";
     UNDEFINED_VARIABLE = 203 "undefined-variable" "A scratch variable is read before any statement assigns it in this scope.";

@@ -42,6 +42,9 @@ pub struct Parsed {
     pub script: Script,
     /// Errors and warnings, by place.
     pub diags: Vec<Diagnostic>,
+    /// Names that are `#define`d at its end, each `NAME` or `NAME=value`, as [`ParseOptions::predefined`] takes them
+    /// for a text that includes this one.
+    pub defined: Vec<String>,
 }
 
 impl Parsed {
@@ -93,7 +96,7 @@ fn too_long(file: FileId, text: &str, limit: usize, what: &str) -> Option<Parsed
     (text.len() > limit).then(|| {
         let message = format!("this {what} has {} bytes; at most {limit} are read", text.len());
         let diag = Diagnostic::error(Code::TOO_DEEP, Span::new(file, 0, 1), message);
-        Parsed { script: Script::default(), diags: vec![diag] }
+        Parsed { diags: vec![diag], ..Parsed::default() }
     })
 }
 
@@ -107,6 +110,7 @@ fn assemble(
     let Preprocessed { clean, shebang, includes, comments, directives, mut macros, mut diags } = preprocessed;
     diags.extend(outline_diags);
     let defines = defines(file, &mut macros);
+    let defined = macros.listed();
     let none = Macros::default();
     let used = match macro_calls {
         MacroCalls::Expand => &macros,
@@ -132,7 +136,7 @@ fn assemble(
         }
     }
     diags.extend(builder.diags.into_inner());
-    Parsed { script, diags }
+    Parsed { script, diags, defined }
 }
 
 /// The `#define`s that are expressions; they are marked as such.

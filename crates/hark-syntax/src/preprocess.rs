@@ -76,6 +76,15 @@ impl Macros {
         self.predefined.contains(name) || self.functions.contains_key(name) || self.objects.contains_key(name)
     }
 
+    /// Names without parameters that the text defines, as `NAME` or `NAME=text`.
+    pub(crate) fn listed(&self) -> Vec<String> {
+        let entry = |(name, object): (&String, &ObjectMacro)| match &object.text {
+            Some(text) => format!("{name}={}", text.text),
+            None => name.clone(),
+        };
+        self.objects.iter().map(entry).collect()
+    }
+
     fn undef(&mut self, name: &str) {
         self.predefined.remove(name);
         self.functions.remove(name);

@@ -40,6 +40,8 @@ pub use execute::execute;
 /// | `env` | `"NAME=value"` strings to set for `hark` |
 /// | `stdin` | what `hark` reads from its standard input |
 ///
+/// A block `beside:NAME` is no expectation but a file that lies beside the script.
+///
 /// In all texts `{{PROG}}` is the path of the statically linked test program, `{{DYN}}` that of the dynamically linked
 /// one, `{{DIR}}` an empty directory, `{{PID}}` the trigger shell's process id, `{{HARK}}` the path of `hark`,
 /// `{{EXAMPLES}}` the directory of the scripts that come with hark.
@@ -110,6 +112,8 @@ pub struct RunCase {
     pub env: Vec<(String, String)>,
     /// What `hark` reads from standard input.
     pub stdin: String,
+    /// Files that lie beside the script: names and texts.
+    pub beside: Vec<(String, String)>,
     /// What must come out.
     pub expect: Vec<Expectation>,
 }
@@ -248,8 +252,14 @@ impl RunCase {
             None => true,
         };
         let script = Some(case.input()).filter(|text| !text.trim().is_empty());
-        let expect =
-            case.blocks.iter().map(|b| Expectation::new(&b.name, &b.text)).collect::<Result<Vec<_>>>()?;
+        let mut beside = Vec::new();
+        let mut expect = Vec::new();
+        for block in &case.blocks {
+            match block.name.strip_prefix("beside:") {
+                Some(name) => beside.push((name.to_owned(), block.text.clone())),
+                None => expect.push(Expectation::new(&block.name, &block.text)?),
+            }
+        }
         if expect.is_empty() {
             bail!("the case expects nothing: add a block such as `//= stdout`");
         }
@@ -269,6 +279,7 @@ impl RunCase {
             kernel_only: case.str("kernel-only")?.unwrap_or_default().to_owned(),
             env,
             stdin: case.str("stdin")?.unwrap_or_default().to_owned(),
+            beside,
             expect,
         })
     }

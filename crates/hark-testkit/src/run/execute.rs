@@ -58,6 +58,13 @@ pub fn execute(case: &RunCase, machine: &Machine) -> Result<Record> {
         fs::write(&path, substitute(script, &names))?;
         command.arg(path);
     }
+    for (name, text) in &case.beside {
+        let path = dir.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(path, text)?;
+    }
     command.args(case.script_args.iter().map(|arg| substitute(arg, &names)));
     command.current_dir(&files).env(READY, "1").env("LC_ALL", "C").env("TZ", "UTC");
     command.envs(case.env.iter().map(|(name, value)| (name, substitute(value, &names))));
