@@ -145,6 +145,12 @@ impl CTypes {
         self.struct_named(name, false).is_some() || self.struct_named(name, true).is_some()
     }
 
+    /// Whether the kernel has a struct (or union) of this name.
+    pub fn in_kernel(&self, name: &str, union: bool) -> bool {
+        let kind = if union { Kind::Union } else { Kind::Struct };
+        self.btf.get().is_some_and(|btf| btf.find(kind, name).is_some())
+    }
+
     /// Adds a typedef.
     pub fn define_typedef(&mut self, name: &str, ty: Type) {
         self.typedefs.insert(name.to_string(), ty);

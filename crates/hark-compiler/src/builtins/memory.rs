@@ -1,15 +1,15 @@
-//! Sizes and offsets of types: `sizeof`, `offsetof`.
+//! What there is to know of types: `sizeof`, `offsetof`, `typeinfo`.
 
 use super::{Builtin, BuiltinCall, CheckError, Doc, arg, error, error_with_help};
 use crate::lower::{Lower, Mem, Val};
 use crate::sema::Checker;
-use crate::typed::{Call, Expr};
+use crate::typed::{Call, Expr, ExprKind};
 use crate::types::Type;
-use hark_diag::{Code, did_you_mean};
+use hark_diag::{Code, Diagnostic, did_you_mean};
 use hark_syntax::ast;
 use std::ops::RangeInclusive;
 
-pub(super) static ALL: &[&dyn Builtin] = &[&Sizeof, &Offsetof];
+pub(super) static ALL: &[&dyn Builtin] = &[&Sizeof, &Offsetof, &Typeinfo];
 
 /// The type that an argument names or has.
 fn type_arg(cx: &mut Checker<'_>, call: &BuiltinCall<'_>, i: usize) -> Result<Type, CheckError> {
@@ -120,5 +120,82 @@ fn member_path(e: &ast::Expr) -> Option<Vec<String>> {
             Some(path)
         }
         _ => None,
+    }
+}
+
+/// `typeinfo(type or expression)`
+struct Typeinfo;
+
+impl Builtin for Typeinfo {
+    fn name(&self) -> &'static str {
+        "typeinfo"
+    }
+    fn doc(&self) -> Doc {
+        Doc {
+            signature: "typeinfo(type), typeinfo(expression)",
+            text: "The names of a type, as a record of constants: btf_id, base_type, full_type.",
+        }
+    }
+    fn arity(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+    fn check(&'static self, cx: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
+        match cx.config.unstable_typeinfo.as_str() {
+            "error" => {
+                let message = "typeinfo() is switched off by unstable_typeinfo";
+                let help = "set unstable_typeinfo to \"enable\" in a config block";
+                return Err(error_with_help(Code::BAD_CONFIG, call.span, message, help));
+            }
+            "warn" => {
+                let message = "typeinfo() is not stable yet: its form may change";
+                let diag = Diagnostic::warning(Code::UNSTABLE, call.span, message)
+                    .with_help("set unstable_typeinfo to \"enable\" to silence this");
+                cx.report(diag);
+            }
+            _ => {}
+        }
+        let ty = match call.args.first() {
+            // An aggregation is one, whatever number it reads as.
+            Some(ast::Arg::Expr(e)) if matches!(e.kind, ast::ExprKind::Map { .. }) => cx.expr(e).ty,
+            _ => type_arg(cx, call, 0)?,
+        };
+        let names = [base_name(&ty), full_name(&ty)];
+        let mut values = vec![Expr::int(0, Type::U64, call.span)];
+        values.extend(names.iter().map(|name| cx.text(name.as_bytes(), call.span)));
+        let fields = ["btf_id", "base_type", "full_type"].map(str::to_string);
+        let types = values.iter().map(|value| value.ty.clone());
+        let ty = Type::Record(fields.into_iter().zip(types).collect());
+        Ok(Expr { kind: ExprKind::Tuple(values), ty, span: call.span })
+    }
+    fn lower(&self, _: &mut Lower<'_>, _: &Call, _: &Type, _: Option<Mem>) -> Val {
+        // The check leaves constants.
+        Val::None
+    }
+}
+
+/// The kind of a type, as bpftrace calls it.
+fn base_name(ty: &Type) -> String {
+    match ty {
+        Type::Int { .. } | Type::Literal(_) | Type::Enum(_) => "int".into(),
+        Type::Ptr(..) => "pointer".into(),
+        Type::Struct(_) | Type::Args(_) => "c_type".into(),
+        Type::Array(..) => "array".into(),
+        Type::Str { .. } => "string".into(),
+        Type::Buf { .. } => "buffer".into(),
+        Type::Tuple(_) => "tuple".into(),
+        Type::Record(_) => "record".into(),
+        Type::Agg(agg) => format!("{}_t", agg.name()),
+        Type::Opaque(hark_object::Ty::Ksym) => "ksym_t".into(),
+        Type::Opaque(hark_object::Ty::Usym) => "usym_t".into(),
+        Type::Unknown | Type::Void | Type::Bool | Type::Opaque(_) => ty.to_string(),
+    }
+}
+
+/// A type as it is written.
+fn full_name(ty: &Type) -> String {
+    match ty {
+        Type::Record(_) => format!("record {ty}"),
+        Type::Agg(_) | Type::Opaque(_) => base_name(ty),
+        other => other.to_string(),
     }
 }

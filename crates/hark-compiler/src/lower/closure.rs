@@ -257,11 +257,15 @@ impl Lower<'_> {
             if used && let Storage::Memory(slot) = cx.storage(var) {
                 let (key, value) = (cx.b.param(1), cx.b.param(2));
                 let at = Mem::at(cx.b.slot_addr(slot));
-                let size = kv.ty(cx.types).layout().size;
-                cx.zero(at, size);
+                // In order, zeroes between them last: kernels before 6.9 refuse to read a word of which the program
+                // zeroed all and then stored a part.
                 let key_size = key_ty.ty(cx.types).layout().size;
                 cx.copy(at.plus(offsets[0]), Mem::at(key), key_size);
+                let key_end = offsets[0] + key_size;
+                cx.zero(at.plus(key_end), offsets[1] - key_end);
                 let to = at.plus(offsets[1]);
+                let end = offsets[1] + value_ty.ty(cx.types).layout().size;
+                cx.zero(at.plus(end), kv.ty(cx.types).layout().size - end);
                 match cx.script.maps[map.0 as usize].value {
                     Type::Agg(agg) => {
                         let number = cx.read_aggregate_at(map, key, agg, span);

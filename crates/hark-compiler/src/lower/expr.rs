@@ -328,13 +328,16 @@ impl Lower<'_> {
             }
         };
         // What lies between the members is zero.
-        let size = to.ty(self.types).layout().size;
-        self.zero(dst, size);
         let from_offsets = from.ty(self.types).member_offsets();
         let to_offsets = to.ty(self.types).member_offsets();
+        let mut end = 0;
         for ((i, have, want), at) in members.into_iter().zip(to_offsets) {
+            self.zero(dst.plus(end), at - end);
             self.convert_memory(src.plus(from_offsets[i]), have, dst.plus(at), want);
+            end = at + want.ty(self.types).layout().size;
         }
+        let size = to.ty(self.types).layout().size;
+        self.zero(dst.plus(end), size - end);
     }
 
     /// A scalar of one type as one of another.

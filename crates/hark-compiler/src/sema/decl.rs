@@ -3,7 +3,7 @@
 use crate::ctypes::{Bits, CTypes, FieldInfo, UserStruct};
 use crate::kernel_types::KernelTypes;
 use crate::types::{Space, Type};
-use hark_diag::{Code, Diagnostic, Span};
+use hark_diag::{Code, Diagnostic, Severity, Span};
 use hark_object::EnumTy;
 use hark_syntax::ast::{self, BinOp, CDef, CEnum, CMember, CStruct, CType, ExprKind, TypeKind, UnOp};
 use rustc_hash::FxHashMap;
@@ -72,6 +72,13 @@ impl Declarer<'_, '_> {
         if !self.types.define_struct(&name, UserStruct { size, align, fields }) {
             let message = format!("{} {name} is defined twice", if def.union { "union" } else { "struct" });
             self.diags.push(Diagnostic::error(Code::REDEFINED, def.name.span, message));
+        }
+        if self.types.in_kernel(&name, def.union) {
+            let kind = if def.union { "union" } else { "struct" };
+            let message = format!("the kernel has a {kind} {name}, too: the script's own is used");
+            let mut note = Diagnostic::warning(Code::REDEFINED, def.name.span, message);
+            note.severity = Severity::Note;
+            self.diags.push(note);
         }
         self.types.struct_named(&name, def.union).map(Type::Struct)
     }

@@ -110,6 +110,13 @@ impl Checker<'_> {
             Type::Args(args) => self.arg(&args, field, span),
             Type::Record(fields) => match fields.iter().position(|(name, _)| *name == field.text) {
                 Some(i) => {
+                    // A member of a record of constants is one.
+                    if let ExprKind::Tuple(values) = &base.kind
+                        && values.iter().all(|v| matches!(v.kind, ExprKind::Int(_) | ExprKind::Str(_)))
+                        && let Some(value) = values.get(i)
+                    {
+                        return Expr { span, ..value.clone() };
+                    }
                     let ty = fields[i].1.clone();
                     let is_constant = |e: &Expr| matches!(e.kind, ExprKind::Int(_) | ExprKind::Str(_));
                     match base.kind {

@@ -123,7 +123,10 @@ impl Walk<'_> {
             for i in 0..8 {
                 if i >= 8 - size as usize {
                     slot.bytes[i] = Byte::Spill;
-                } else if slot.bytes[i] == Byte::Spill {
+                } else if slot.bytes[i] == Byte::Spill
+                    || slot.bytes[i] == Byte::Zero && !era.has(Change::WholeScalarSpills)
+                {
+                    // Older kernels forget zeroes beside a part that is spilled (`scrub_spilled_slot`).
                     slot.bytes[i] = Byte::Misc;
                 }
             }
