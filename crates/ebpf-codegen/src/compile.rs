@@ -261,7 +261,7 @@ fn allocate(module: &Module, env: &Env, options: &Options) -> Result<Allocated, 
     for i in 0..module.functions.len() {
         let f = &module.functions[FuncRef::new(i)];
         // Spills are known only after allocation, and the room for slots depends on them: try again with less.
-        let mut budget = share - SPILL_ROOM;
+        let mut budget = share.saturating_sub(SPILL_ROOM);
         loop {
             let mut placed = f.clone();
             let (layout, end) = frame::place(&mut placed, &env.profile, budget, &env.scratch, scratch_bytes)?;

@@ -55,6 +55,10 @@ pub struct Checker<'a> {
     pub(super) loops: u32,
     /// Nesting of `#define`s being replaced, to stop cycles.
     pub(super) define_depth: u32,
+    /// Uses of `#define`s in this round, those in others counted each time.
+    pub(super) define_uses: u32,
+    /// How often the place being checked is repeated by `unroll`.
+    pub(super) copies: u64,
 }
 
 impl<'a> Checker<'a> {
@@ -88,11 +92,14 @@ impl<'a> Checker<'a> {
             scopes: Vec::new(),
             loops: 0,
             define_depth: 0,
+            define_uses: 0,
+            copies: 1,
         }
     }
 
     pub(super) fn start_round(&mut self) {
         self.changed = false;
+        self.define_uses = 0;
         self.diags.clear();
     }
 

@@ -7,15 +7,19 @@ use hark_diag::{Code, Diagnostic, Severity, Span};
 use hark_object::EnumTy;
 use hark_syntax::ast::{self, BinOp, CDef, CEnum, CMember, CStruct, CType, ExprKind, TypeKind, UnOp};
 use rustc_hash::FxHashMap;
+use std::cell::Cell;
 
 /// Deepest nesting of definitions that is followed.
 const MAX_DEPTH: u32 = 32;
+/// Parts of constant expressions that all definitions together may have.
+const MAX_STEPS: u32 = 1_000_000;
 
 pub(super) fn c_types(script: &ast::Script, kernel: KernelTypes, diags: &mut Vec<Diagnostic>) -> CTypes {
     let mut decl = Declarer {
         types: CTypes::new(kernel),
         defines: script.defines.iter().map(|d| (d.name.text.as_str(), &d.value)).collect(),
         anonymous: 0,
+        steps: Cell::new(0),
         diags,
     };
     for def in &script.c_defs {
@@ -40,6 +44,8 @@ struct Declarer<'a, 'd> {
     types: CTypes,
     defines: FxHashMap<&'a str, &'a ast::Expr>,
     anonymous: u32,
+    /// Parts of constants that were looked at, against `#define`s that double each other.
+    steps: Cell<u32>,
     diags: &'d mut Vec<Diagnostic>,
 }
 
@@ -273,7 +279,8 @@ impl Declarer<'_, '_> {
 
     /// A constant expression of C.
     fn constant(&self, e: &ast::Expr, depth: u32) -> Option<i64> {
-        if depth > MAX_DEPTH {
+        self.steps.set(self.steps.get() + 1);
+        if depth > MAX_DEPTH || self.steps.get() > MAX_STEPS {
             return None;
         }
         let eval = |e: &ast::Expr| self.constant(e, depth + 1);

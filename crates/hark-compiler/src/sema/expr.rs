@@ -10,6 +10,10 @@ use hark_syntax::ast;
 
 /// Nested `#define`s that are followed.
 const MAX_DEFINES: u32 = 32;
+/// Uses of `#define`s that are followed in one go through a script.
+const MAX_DEFINE_USES: u32 = 100_000;
+/// Longest literal text, in bytes: each use stores it with instructions.
+const MAX_TEXT: usize = 16 << 10;
 
 impl Checker<'_> {
     /// An expression that has a value to compute with: aggregations are read as numbers.
@@ -188,6 +192,10 @@ impl Checker<'_> {
     }
 
     pub(crate) fn text(&mut self, text: &[u8], span: Span) -> Expr {
+        if text.len() > MAX_TEXT {
+            let message = format!("a text of {} bytes is too long: at most {MAX_TEXT}", text.len());
+            return self.fail(Diagnostic::error(Code::TOO_LARGE, span, message));
+        }
         let cap = text.len() as u32 + 1;
         Expr { kind: ExprKind::Str(text.into()), ty: Type::Str { cap }, span }
     }
@@ -215,6 +223,14 @@ impl Checker<'_> {
                 let diag =
                     Diagnostic::error(Code::PREPROCESSOR, e.span, format!("#define {name} refers to itself"));
                 return self.fail(diag);
+            }
+            self.define_uses += 1;
+            if self.define_uses > MAX_DEFINE_USES + 1 {
+                return Expr::error(e.span);
+            }
+            if self.define_uses > MAX_DEFINE_USES {
+                let message = "the script is too large once its #defines are expanded";
+                return self.fail(Diagnostic::error(Code::TOO_DEEP, e.span, message));
             }
             self.define_depth += 1;
             let mut value = self.expr(value);

@@ -8,6 +8,8 @@ use hark_syntax::ast;
 
 /// Most copies that `unroll` makes.
 const MAX_UNROLL: i64 = 100;
+/// Most copies that nested ones make.
+const MAX_COPIES: u64 = 10_000;
 
 impl Checker<'_> {
     /// A block in its own scope, with its value if it has one.
@@ -142,7 +144,17 @@ impl Checker<'_> {
                     self.report(Diagnostic::error(Code::TOO_LARGE, count.span, message));
                     return None;
                 }
+                let outside = self.copies;
+                self.copies = outside.saturating_mul(n as u64);
+                if self.copies > MAX_COPIES {
+                    let message = format!("nested, these make {} copies of the body", self.copies);
+                    let help = format!("at most {MAX_COPIES} are made: use `for ($i : 0..{n})` instead");
+                    self.report(Diagnostic::error(Code::TOO_LARGE, span, message).with_help(help));
+                    self.copies = outside;
+                    return None;
+                }
                 let body = self.loop_body(body);
+                self.copies = outside;
                 StmtKind::Unroll { count: n as u32, body }
             }
             ast::StmtKind::Break => self.in_loop("break", StmtKind::Break, span)?,
