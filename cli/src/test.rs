@@ -1,6 +1,6 @@
 //! `hark test`: the tests that scripts bring with them, without root.
 
-use crate::{WRONG, host, usage};
+use crate::{WRONG, files, host, usage};
 use hark_compiler::{Options, Target};
 use hark_diag::{Diagnostic, SourceMap};
 use hark_rehearsal::{Report, Setting};
@@ -100,7 +100,7 @@ fn test_file(
     tally: &mut Tally,
 ) -> Result<(), String> {
     let name = path.display().to_string();
-    let (sources, id) = host::read_script(None, Some(&name))?;
+    let (mut sources, id) = host::read_script(None, Some(&name))?;
     let (tests, diags) = hark_rehearsal::parse(id, &sources.file(id).text);
     if !diags.is_empty() {
         unusable(&sources, &diags, tally);
@@ -113,7 +113,8 @@ fn test_file(
         }
         return Ok(());
     }
-    let options = Options { allow_unsafe: true, ..host::options(Vec::new()) };
+    let linked = files::linked(&mut sources, id, target, &[], &[]);
+    let options = Options { allow_unsafe: true, sources: linked, ..host::options(Vec::new()) };
     let setting = Setting { target: target.clone(), options };
     match hark_rehearsal::run(&sources, id, &tests, &wanted, &setting) {
         Ok(report) => show(&name, &sources, &report, args.quiet, tally),

@@ -86,7 +86,6 @@ fn links_between_documents_lead_somewhere() {
 
 /// Codes of which no golden case can be made, and why.
 const NO_GOLDEN: &[(&str, &str)] = &[
-    ("too-deep", "a script of several hundred brackets is no reading; hark-syntax tests it"),
     ("unused", "no script draws it yet"),
     ("no-such-probe", "found when probes are attached: see tests/run"),
     ("too-many-probes", "found when probes are attached"),
