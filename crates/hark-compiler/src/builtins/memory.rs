@@ -28,7 +28,10 @@ fn type_arg(cx: &mut Checker<'_>, call: &BuiltinCall<'_>, i: usize) -> Result<Ty
                     return Ok(Type::Struct(of));
                 }
             }
-            Ok(cx.value(e).ty)
+            cx.unevaluated += 1;
+            let ty = cx.value(e).ty;
+            cx.unevaluated -= 1;
+            Ok(ty)
         }
     }
 }

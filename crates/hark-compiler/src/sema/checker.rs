@@ -53,6 +53,10 @@ pub struct Checker<'a> {
     unit: usize,
     scopes: Vec<FxHashMap<String, VarId>>,
     pub(super) loops: u32,
+    /// Variables that `let` declares and nothing has assigned so far, and where.
+    unassigned: IndexMap<VarId, Span>,
+    /// Inside of `sizeof`, `typeof` and their kin, which do not run what they look at.
+    pub(crate) unevaluated: u32,
     /// Nesting of `#define`s being replaced, to stop cycles.
     pub(super) define_depth: u32,
     /// Uses of `#define`s in this round, those in others counted each time.
@@ -91,6 +95,8 @@ impl<'a> Checker<'a> {
             unit: 0,
             scopes: Vec::new(),
             loops: 0,
+            unassigned: IndexMap::new(),
+            unevaluated: 0,
             define_depth: 0,
             define_uses: 0,
             copies: 1,
@@ -119,9 +125,14 @@ impl<'a> Checker<'a> {
         self.unit = index;
         self.context = source.context.clone();
         self.scopes = vec![FxHashMap::default()];
+        self.unassigned.clear();
         self.loops = 0;
         let predicate = source.probe.predicate.as_ref().map(|e| self.condition(e));
         let body = self.statements(&source.probe.body);
+        for (id, span) in std::mem::take(&mut self.unassigned) {
+            let message = format!("${} is declared but never assigned", self.vars[index][id.0 as usize].name);
+            self.report(Diagnostic::warning(Code::UNUSED, span, message));
+        }
         let vars = self.vars[index].values().map(|v| VarInfo { ty: v.ty.settled(), ..v.clone() }).collect();
         Unit { probes: source.probes.clone(), context: source.context.clone(), vars, predicate, body }
     }
@@ -216,6 +227,7 @@ impl<'a> Checker<'a> {
 
     /// Joins what is assigned into the variable's type.
     pub(crate) fn assign_var(&mut self, id: VarId, ty: &Type, span: Span) {
+        self.mark_assigned(id);
         let var = &mut self.vars[self.unit][id.0 as usize];
         let parked = if var.zeroed { ty.parked() } else { ty.clone() };
         let ty = &parked;
@@ -249,6 +261,7 @@ impl<'a> Checker<'a> {
     /// As [`Checker::assign_var`], of a value: a variable whose type `let` says takes every integer, cut to its width,
     /// but no literal that does not fit.
     pub(super) fn assign_value(&mut self, id: VarId, value: &Expr, span: Span) {
+        self.mark_assigned(id);
         let var = &self.vars[self.unit][id.0 as usize];
         if let (true, Type::Int { bytes, signed }) = (var.fixed, &var.ty)
             && matches!(value.ty, Type::Int { .. } | Type::Enum(_))
@@ -268,9 +281,25 @@ impl<'a> Checker<'a> {
         self.assign_var(id, &value.inferred(), span);
     }
 
+    /// Takes note that the variable has a value from here on.
+    pub(super) fn mark_assigned(&mut self, id: VarId) {
+        self.unassigned.shift_remove(&id);
+    }
+
+    /// Warns of the use of a variable that nothing has assigned so far.
+    pub(super) fn use_var(&mut self, id: VarId, span: Span) {
+        if self.unevaluated == 0 && self.unassigned.contains_key(&id) {
+            let name = &self.vars[self.unit][id.0 as usize].name;
+            let message = format!("${name} is used before it is assigned: it is zero here");
+            let diag = Diagnostic::warning(Code::UNDEFINED_VARIABLE, span, message);
+            self.report(diag);
+        }
+    }
+
     /// Says that the variable begins as zero.
-    pub(super) fn begin_as_zero(&mut self, id: VarId) {
+    pub(super) fn begin_as_zero(&mut self, id: VarId, span: Span) {
         self.vars[self.unit][id.0 as usize].zeroed = true;
+        self.unassigned.insert(id, span);
     }
 
     /// Whether `let` says the variable's type.

@@ -93,7 +93,10 @@ impl Checker<'_> {
             }
             ast::ExprKind::Ident(name) => self.name(name, e),
             ast::ExprKind::Var(name) => match self.find_var(name) {
-                Some(id) => of(ExprKind::Var(id), self.var_type(id)),
+                Some(id) => {
+                    self.use_var(id, span);
+                    of(ExprKind::Var(id), self.var_type(id))
+                }
                 None => {
                     let mut diag = Diagnostic::error(
                         Code::UNDEFINED_VARIABLE,
@@ -464,6 +467,7 @@ impl Checker<'_> {
                         return self.fail(Diagnostic::error(Code::TYPE_MISMATCH, span, message));
                     }
                 };
+                self.mark_assigned(var);
                 if !self.is_fixed(var) {
                     self.assign_var(var, &widened(&value.ty), span);
                 }

@@ -34,6 +34,11 @@ impl Checker<'_> {
 
     /// `&x`
     pub(super) fn addr_of(&mut self, inner: &ast::Expr, span: Span) -> Expr {
+        if let ast::ExprKind::Var(name) = &inner.kind
+            && let Some(id) = self.find_var(name)
+        {
+            self.mark_assigned(id);
+        }
         let value = self.expr(inner);
         let space = match &value.kind {
             ExprKind::Var(_) | ExprKind::MapGet(..) => Space::Own,
@@ -299,7 +304,12 @@ impl Checker<'_> {
             }
             TypeKind::Typeof(what) => match &**what {
                 ast::Arg::Type(ty) => self.type_expr(ty),
-                ast::Arg::Expr(e) => Some(self.value(e).ty),
+                ast::Arg::Expr(e) => {
+                    self.unevaluated += 1;
+                    let ty = self.value(e).ty;
+                    self.unevaluated -= 1;
+                    Some(ty)
+                }
             },
         }
     }

@@ -67,7 +67,7 @@ impl Checker<'_> {
                         Some(self.convert(value, &want))
                     }
                     None => {
-                        self.begin_as_zero(id);
+                        self.begin_as_zero(id, var.span);
                         None
                     }
                 };
