@@ -353,6 +353,8 @@ pub enum CallData {
     Text(Arc<str>),
     /// A format string.
     Format(Arc<Format>),
+    /// A format string, and the calls of the macros that it was expanded from, innermost first.
+    Message(Arc<Format>, Arc<[Span]>),
     /// A map (`clear`, `zero`, `print(@m)`, `len`).
     Map(MapId),
     /// A map that is printed, and what becomes of its entries: `print(@m); clear(@m);`.

@@ -104,8 +104,8 @@ fn describe_program(program: &ProgramDef) -> String {
 fn describe_event(event: &EventDef) -> String {
     let what = match &event.kind {
         EventKind::Printf(format) => format!("printf {}", text_format(format)),
-        EventKind::Message(Severity::Warning, format) => format!("warnf {}", text_format(format)),
-        EventKind::Message(Severity::Error, format) => format!("errorf {}", text_format(format)),
+        EventKind::Message(Severity::Warning, format, _) => format!("warnf {}", text_format(format)),
+        EventKind::Message(Severity::Error, format, _) => format!("errorf {}", text_format(format)),
         EventKind::Print(value) => format!("print {}", field(value)),
         EventKind::PrintMap { map, top, div, then } => {
             let mut out = format!("print map[{}]", map.0);

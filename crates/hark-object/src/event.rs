@@ -75,8 +75,9 @@ pub struct EventDef {
 pub enum EventKind {
     /// `printf`
     Printf(TextFormat),
-    /// `errorf`, `warnf`: to standard error with the place of the call.
-    Message(Severity, TextFormat),
+    /// `errorf`, `warnf`: to standard error with the place of the call, and of the calls of macros that it was
+    /// expanded from, innermost first.
+    Message(Severity, TextFormat, Arc<[Span]>),
     /// `print(x)` of a value.
     Print(Field),
     /// `print(@m, top, div)`

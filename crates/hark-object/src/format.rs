@@ -110,10 +110,11 @@ impl Format {
     /// Parses a format string, escapes already resolved.
     ///
     /// A conversion is `%[flags][width][.precision][length]kind` with flags of `-+ #0`; `*` as a width is accepted
-    /// and means none. `%%` (also with flags and width) is a percent sign.
+    /// and means none. `%%` (also with flags and width) is a percent sign, and so is a `%` that begins no conversion:
+    /// `"100%\n"`.
     ///
     /// # Errors
-    /// At the `%` of the first conversion that is incomplete or does not exist.
+    /// At the `%` of the first conversion of a floating-point number, or one whose width is too large.
     pub fn parse(text: &[u8]) -> Result<Format, FormatError> {
         let mut format = Format::default();
         let mut literal = Vec::new();
@@ -124,7 +125,11 @@ impl Format {
                 at += 1;
                 continue;
             }
-            let (piece, next) = parse_conversion(text, at)?;
+            let Some((piece, next)) = parse_conversion(text, at)? else {
+                literal.push(b'%');
+                at += 1;
+                continue;
+            };
             at = next;
             match piece {
                 None => literal.push(b'%'),
@@ -207,10 +212,8 @@ impl fmt::Display for Conv {
 }
 
 /// The conversion that begins at `at` (`None` for a percent sign), and where the text goes on.
-fn parse_conversion(text: &[u8], at: usize) -> Result<(Option<Conv>, usize), FormatError> {
+fn parse_conversion(text: &[u8], at: usize) -> Result<Option<(Option<Conv>, usize)>, FormatError> {
     let error = |message: String| FormatError { at: at as u32, message };
-    let unfinished =
-        || error("the format ends in the middle of a conversion; write %% for a percent sign".into());
     let mut conv = Conv {
         left: false,
         plus: false,
@@ -225,7 +228,8 @@ fn parse_conversion(text: &[u8], at: usize) -> Result<(Option<Conv>, usize), For
     };
     let mut i = at + 1;
     loop {
-        match text.get(i).ok_or_else(unfinished)? {
+        let Some(flag) = text.get(i) else { return Ok(None) };
+        match flag {
             b'-' => conv.left = true,
             b'+' => conv.plus = true,
             b' ' => conv.space = true,
@@ -255,8 +259,7 @@ fn parse_conversion(text: &[u8], at: usize) -> Result<(Option<Conv>, usize), For
     conv.length = length;
     i += taken;
     let (kind, taken) = match text.get(i..).unwrap_or(&[]) {
-        [] => return Err(unfinished()),
-        [b'%', ..] => return Ok((None, i + 1)),
+        [b'%', ..] => return Ok(Some((None, i + 1))),
         [b'd' | b'i', ..] => (ConvKind::Signed, 1),
         [b'u', ..] => (ConvKind::Unsigned, 1),
         [b'o', ..] => (ConvKind::Octal, 1),
@@ -275,13 +278,10 @@ fn parse_conversion(text: &[u8], at: usize) -> Result<(Option<Conv>, usize), For
                 char::from(*c)
             )));
         }
-        rest => {
-            let what = String::from_utf8_lossy(&rest[..rest.len().min(4)]).chars().next().unwrap_or('?');
-            return Err(error(format!("there is no conversion %{}", what.escape_default())));
-        }
+        _ => return Ok(None),
     };
     conv.kind = kind;
-    Ok((Some(conv), i + taken))
+    Ok(Some((Some(conv), i + taken)))
 }
 
 fn parse_number(text: &[u8], i: &mut usize) -> Result<Option<u32>, String> {
@@ -383,17 +383,20 @@ mod tests {
 
     #[test]
     fn wrong_formats_say_where_and_why() {
-        for (text, at, part) in [
-            ("ab %", 3, "ends in the middle"),
-            ("%-5", 0, "ends in the middle"),
-            ("x%y", 1, "no conversion %y"),
-            ("%d %f", 3, "floating-point"),
-            ("%99999999999d", 0, "65535"),
-        ] {
+        for (text, at, part) in [("%d %f", 3, "floating-point"), ("%99999999999d", 0, "65535")] {
             let error = Format::parse(text.as_bytes()).expect_err(text);
             assert_eq!(error.at, at, "{text}");
             assert!(error.message.contains(part), "{text}: {}", error.message);
         }
+    }
+
+    #[test]
+    fn what_is_no_conversion_is_text() {
+        for text in ["ab %", "%-5", "x%y", "100%\n", "%5q|%"] {
+            let format = Format::parse(text.as_bytes()).expect(text);
+            assert_eq!(format.pieces, [Piece::Text(text.as_bytes().to_vec())], "{text}");
+        }
+        assert_eq!(Format::parse(b"100% sure").expect("parses").conversions().count(), 1);
     }
 
     #[test]

@@ -90,9 +90,9 @@ impl<'a> Actions<'a> {
                     printf::render(&cx, format, record, out);
                 });
             }
-            EventKind::Message(severity, format) => {
+            EventKind::Message(severity, format, calls) => {
                 let message = formatted(&cx, format, record);
-                self.output.message(*severity, event.span, &message)?;
+                self.output.message(*severity, event.span, calls, &message)?;
             }
             EventKind::Print(field) => self.output.value(&cx, &field_value(field, record)),
             EventKind::PrintMap { map, top, div, then } => {

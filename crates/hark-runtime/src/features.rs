@@ -167,7 +167,7 @@ fn names_functions(ty: &Ty) -> bool {
 fn values(event: &EventKind) -> &[Field] {
     match event {
         EventKind::Printf(text)
-        | EventKind::Message(_, text)
+        | EventKind::Message(_, text, _)
         | EventKind::Cat(text)
         | EventKind::System(text) => &text.args,
         EventKind::Print(field) => std::slice::from_ref(field),

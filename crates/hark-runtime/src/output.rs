@@ -153,6 +153,7 @@ impl Output<'_> {
         &mut self,
         severity: hark_object::Severity,
         span: Span,
+        expanded_from: &[Span],
         message: &[u8],
     ) -> Result<(), RunError> {
         let (kind, word) = match severity {
@@ -168,7 +169,15 @@ impl Output<'_> {
                 let end = if message.ends_with(b"\n") { "" } else { "\n" };
                 let place = self.sources.place(span);
                 let message = String::from_utf8_lossy(message);
-                self.say(&format!("{place}: {word}: {message}{end}"))
+                self.say(&format!("{place}: {word}: {message}{end}"))?;
+                for call in expanded_from {
+                    let shown = Diagnostic::error(Code::RUNTIME, *call, "");
+                    let shown = hark_diag::render(self.sources, &[shown], self.style);
+                    let source = shown.split_once('\n').map_or("", |(_, source)| source);
+                    let place = self.sources.place(*call);
+                    self.say(&format!("{place}: {word}: expanded from\n{source}"))?;
+                }
+                Ok(())
             }
             OutputFormat::Json => {
                 self.placed_record(kind, &[("msg", Scalar::Text(message))], span);

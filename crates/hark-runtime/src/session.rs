@@ -180,8 +180,11 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     notify(options.service.as_deref(), State::Stopping);
     let missed = attached.missed(kernel, &programs);
     let leftovers = attached.detach();
+    // The first exit() ends the run; one in an end probe has the last word on the status.
+    let code = actions.exit.take();
     run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::End))?;
     events.drain_to_the_end(&mut actions, &maps)?;
+    let code = actions.exit.or(code).unwrap_or(0);
     // What is pinned goes on; its maps are not final.
     if !object.probes.iter().any(|probe| matches!(probe.spec, ProbeSpec::Iter { pin: Some(_), .. })) {
         actions.print_final_maps(&maps)?;
@@ -189,7 +192,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     actions.output.sink.flush()?;
     let lost = losses::report(&programs, &missed, &maps, &mut actions)?;
     actions.finish()?;
-    Ok(Ended { code: actions.exit.unwrap_or(0), lost, leftovers })
+    Ok(Ended { code, lost, leftovers })
 }
 
 /// The signals that mean something to a run of `object`.

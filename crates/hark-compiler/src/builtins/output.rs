@@ -100,10 +100,19 @@ impl Builtin for Formatted {
         {
             return Err(bad(format!("the kernel itself formats what a pinned iterator prints, and {why}")));
         }
-        Ok(call_expr(self, args, CallData::Format(Arc::new(format)), Type::Void, call.span))
+        let format = Arc::new(format);
+        let data = match self.kind {
+            Kind::Error | Kind::Warning => CallData::Message(format, cx.expanded_from().into()),
+            Kind::Printf | Kind::Cat | Kind::System => CallData::Format(format),
+        };
+        Ok(call_expr(self, args, data, Type::Void, call.span))
     }
     fn lower(&self, cx: &mut Lower<'_>, call: &Call, _: &Type, _: Option<Mem>) -> Val {
-        let CallData::Format(format) = &call.data else { return Val::None };
+        let (format, calls) = match &call.data {
+            CallData::Format(format) => (format, Arc::default()),
+            CallData::Message(format, calls) => (format, calls.clone()),
+            _ => return Val::None,
+        };
         if self.kind == Kind::Printf && cx.unit.context.pinned {
             super::seq::printf(cx, format, &call.args);
             return Val::None;
@@ -116,8 +125,8 @@ impl Builtin for Formatted {
                 Kind::Printf => EventKind::Printf(text),
                 Kind::Cat => EventKind::Cat(text),
                 Kind::System => EventKind::System(text),
-                Kind::Error => EventKind::Message(Severity::Error, text),
-                Kind::Warning => EventKind::Message(Severity::Warning, text),
+                Kind::Error => EventKind::Message(Severity::Error, text, calls),
+                Kind::Warning => EventKind::Message(Severity::Warning, text, calls),
             }
         });
         Val::None

@@ -128,7 +128,11 @@ impl Uses {
                     CallData::Map(map) | CallData::MapKey(map) | CallData::Take(map, _) => {
                         self.maps.insert(map);
                     }
-                    CallData::None | CallData::Int(_) | CallData::Text(_) | CallData::Format(_) => {}
+                    CallData::None
+                    | CallData::Int(_)
+                    | CallData::Text(_)
+                    | CallData::Format(_)
+                    | CallData::Message(..) => {}
                 }
                 call.args.iter().for_each(|e| self.expr(e));
             }

@@ -168,6 +168,11 @@ impl<'a> Checker<'a> {
         self.diags.push(diag);
     }
 
+    /// The calls of the macros that what is looked at was expanded from, innermost first.
+    pub(crate) fn expanded_from(&self) -> Vec<Span> {
+        self.expanding.iter().rev().map(|(call, _)| *call).collect()
+    }
+
     /// Runs `f` for the block at `span`; if that is an expanded macro, what `f` reports tells so.
     pub(super) fn in_expansion<T>(&mut self, span: Span, f: impl FnOnce(&mut Self) -> T) -> T {
         let name = self.expansions.get(&span);
