@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: hark beside bpftrace, in one run on one machine. Results go to `bench/RESULTS.md`.
 
 mod attach;
+mod codegen;
 mod events;
 mod measure;
 mod overhead;
@@ -24,6 +25,9 @@ const ROUNDS: usize = 21;
 
 /// Runs one benchmark.
 pub(crate) fn run(what: &str, flags: &[String]) -> Result<bool> {
+    if what == "codegen" {
+        return codegen::run(flags);
+    }
     let with_peer = match flags {
         [] => true,
         [flag] if flag == "--no-peer" => false,
@@ -35,7 +39,7 @@ pub(crate) fn run(what: &str, flags: &[String]) -> Result<bool> {
         "attach" => side_by_side(with_peer, "attach", "Attaching and leaving", attach::run),
         "events" => side_by_side(with_peer, "events", "Events", events::run),
         "overhead" => side_by_side(with_peer, "overhead", "Overhead", overhead::run),
-        other => bail!("no benchmark {other}; there are: startup, vm, attach, events, overhead"),
+        other => bail!("no benchmark {other}; there are: startup, vm, attach, events, overhead, codegen"),
     }
 }
 
