@@ -62,14 +62,9 @@ impl Selector<'_> {
             let lhs = self.reg(a);
             return self.alu(w, AluOp::Add, dst, lhs, Opnd::Imm(n));
         }
-        if let Some(n) = self.imm32(a) {
+        if self.imm(a) == Some(0) {
             let src = self.reg(b);
-            if n == 0 {
-                return self.push(Inst::Neg { w, dst, src });
-            }
-            let neg = self.fresh();
-            self.push(Inst::Neg { w, dst: neg, src });
-            return self.alu(w, AluOp::Add, dst, neg, Opnd::Imm(n));
+            return self.push(Inst::Neg { w, dst, src });
         }
         let lhs = self.reg(a);
         let rhs = Opnd::Reg(self.reg(b));

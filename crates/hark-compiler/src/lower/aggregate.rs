@@ -1,11 +1,11 @@
 //! Aggregations: how each is updated on the CPU it happens on, and read across CPUs.
 
-use super::maps::ANY;
+use super::maps::{ANY, NOEXIST};
 use super::{Lower, Mem};
 use crate::typed::{Expr, MapId};
 use bpf_facts::{Feature, HelperId};
 use ebpf_asm::{AtomicOp, Size};
-use ebpf_codegen::ir::{BinOp, Cond, InstData, Type as IrType, Value};
+use ebpf_codegen::ir::{BinOp, Block, Cond, InstData, Type as IrType, UnOp, Value, Variable};
 use hark_diag::Span;
 use hark_object::Loss;
 use hark_object::agg::{Agg, SeriesFn, hist_buckets, lhist_buckets};
@@ -58,16 +58,59 @@ impl Lower<'_> {
             let result = self.b.use_var(updated);
             self.report_failure(result, Loss::MapFull, HelperId::MAP_UPDATE_ELEM);
             self.b.jump(next, &[]);
+        let at = self.b.declare_var(IrType::Ptr);
+        self.b.def_var(at, found);
+        let (hit, next) = (self.b.create_block(), self.b.create_block());
+        if scalar_map {
+            self.b.branch_nonzero(found, hit, next);
         } else {
-            self.b.seal(miss);
+            let miss = self.b.create_block();
+            self.b.branch_nonzero(found, hit, miss);
+            self.b.seal_and_switch(miss);
+            self.first_on_key(map, key, (agg, word), (at, hit, next));
         }
         self.b.seal_and_switch(hit);
-        self.apply(agg, Mem::at(found), word, times);
+        let value = Mem::at(self.b.use_var(at));
+        self.apply(agg, value, word, times);
         if scalar_map {
-            self.mark_present(map, Mem::at(found));
+            self.mark_present(map, value);
         }
         self.b.jump(next, &[]);
         self.b.seal_and_switch(next);
+    }
+
+    /// Makes the value of a key that has none, and other CPUs' values zero with it. Goes on at `next` if that is
+    /// all; at `hit`, with the value's address in `at`, if the event is still to be added.
+    fn first_on_key(
+        &mut self,
+        map: MapId,
+        key: Mem,
+        (agg, word): (Agg, Option<Value>),
+        (at, hit, next): (Variable, Block, Block),
+    ) {
+        let size = self.shared.maps[map.0 as usize].value_size;
+        let full = self.b.create_cold_block();
+        if let Some(direct) = self.first_value(agg, word) {
+            // The first value is known without looking at what is there: one helper call less.
+            let first = self.new_bytes(size);
+            self.zero(first, size);
+            for (offset, value) in direct {
+                self.b.store(Size::Dw, value, first.ptr, first.off + offset);
+            }
+            let result = self.update(map, key, first, ANY);
+            let zero = self.b.iconst(0);
+            self.b.branch(Cond::Slt, result, zero, full, next);
+        } else {
+            let zeroes = self.shared.zeroes(size);
+            let zeroes = Mem::at(self.b.value(InstData::MapValueAddr(zeroes, 0)));
+            self.update(map, key, zeroes, NOEXIST);
+            let again = self.lookup(map, key);
+            self.b.def_var(at, again);
+            self.b.branch_nonzero(again, hit, full);
+        }
+        self.b.seal_and_switch(full);
+        self.count_loss(Loss::MapFull);
+        self.b.jump(next, &[]);
     }
 
     /// The words of a value that holds this one event; `None` where they are not simply known.
@@ -160,62 +203,74 @@ impl Lower<'_> {
     /// [`hark_object::agg::hist_index`] as code.
     fn hist_index(&mut self, value: Value, k: u8) -> Value {
         let result = self.b.declare_var(IrType::I64);
-        let (negative, small, large, other) =
-            (self.b.create_block(), self.b.create_block(), self.b.create_block(), self.b.create_block());
-        let next = self.b.create_block();
+        let (negative, other, next) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         let zero = self.b.iconst(0);
+        self.b.def_var(result, zero);
         self.b.branch(Cond::Slt, value, zero, negative, other);
         self.b.seal_and_switch(negative);
-        let bucket = self.b.iconst(0);
-        self.b.def_var(result, bucket);
         self.b.jump(next, &[]);
-
         self.b.seal_and_switch(other);
-        let bound = self.b.iconst(1 << k);
-        self.b.branch(Cond::Ult, value, bound, small, large);
-        self.b.seal_and_switch(small);
-        let bucket = self.b.binary_imm(BinOp::Add, value, 1);
-        self.b.def_var(result, bucket);
-        self.b.jump(next, &[]);
-
-        self.b.seal_and_switch(large);
-        let exponent = self.floor_log2(value);
-        let shift = self.b.binary_imm(BinOp::Sub, exponent, i64::from(k));
-        let base = self.b.binary_imm(BinOp::Shl, shift, i64::from(k));
-        let mut bucket = self.b.binary_imm(BinOp::Add, base, 1 + (1 << k));
-        if k > 0 {
+        if k == 0 {
+            // 0 is bucket 1, 1 is bucket 2, 2 and 3 are bucket 3: one more than the logarithm of twice the value and
+            // one.
+            let twice = self.b.binary_imm(BinOp::Shl, value, 1);
+            let odd = self.b.binary_imm(BinOp::Or, twice, 1);
+            let exponent = self.floor_log2(odd);
+            let bucket = self.b.binary_imm(BinOp::Add, exponent, 1);
+            self.b.def_var(result, bucket);
+        } else {
+            let (small, large) = (self.b.create_block(), self.b.create_block());
+            let bound = self.b.iconst(1 << k);
+            self.b.branch(Cond::Ult, value, bound, small, large);
+            self.b.seal_and_switch(small);
+            let bucket = self.b.binary_imm(BinOp::Add, value, 1);
+            self.b.def_var(result, bucket);
+            self.b.jump(next, &[]);
+            self.b.seal_and_switch(large);
+            let exponent = self.floor_log2(value);
+            let shift = self.b.binary_imm(BinOp::Sub, exponent, i64::from(k));
+            let base = self.b.binary_imm(BinOp::Shl, shift, i64::from(k));
+            let bucket = self.b.binary_imm(BinOp::Add, base, 1 + (1 << k));
             let top = self.b.binary(BinOp::Lshr, value, shift);
             let sub = self.b.binary_imm(BinOp::And, top, (1 << k) - 1);
-            bucket = self.b.binary(BinOp::Add, bucket, sub);
+            let bucket = self.b.binary(BinOp::Add, bucket, sub);
+            self.b.def_var(result, bucket);
         }
-        self.b.def_var(result, bucket);
         self.b.jump(next, &[]);
         self.b.seal_and_switch(next);
         self.b.use_var(result)
     }
 
-    /// floor(log2 n) for n above 0, by halving.
+    /// floor(log2 n) for n above 0, by halving; without branches, because the verifier would walk every path through
+    /// them. It sees that the result is below 64.
     fn floor_log2(&mut self, value: Value) -> Value {
-        let n = self.b.declare_var(IrType::I64);
-        let exponent = self.b.declare_var(IrType::I64);
-        self.b.def_var(n, value);
-        let zero = self.b.iconst(0);
-        self.b.def_var(exponent, zero);
-        for step in [32, 16, 8, 4, 2, 1] {
-            let (above, next) = (self.b.create_block(), self.b.create_block());
-            let now = self.b.use_var(n);
-            // n >= 2^step, as a shift: 2^32 is no immediate.
-            let high = self.b.binary_imm(BinOp::Lshr, now, step);
-            self.b.branch_nonzero(high, above, next);
-            self.b.seal_and_switch(above);
-            self.b.def_var(n, high);
-            let e = self.b.use_var(exponent);
-            let e = self.b.binary_imm(BinOp::Add, e, step);
-            self.b.def_var(exponent, e);
-            self.b.jump(next, &[]);
-            self.b.seal_and_switch(next);
+        // 2^32 is no immediate: the upper half is looked at by itself.
+        let high = self.b.binary_imm(BinOp::Lshr, value, 32);
+        let sign = self.b.unary(UnOp::Neg, high);
+        let mut exponent = self.halve(sign, 5);
+        let mut n = self.b.binary(BinOp::Lshr, value, exponent);
+        for power in [4, 3, 2] {
+            // Negative where n reaches 2^(2^power).
+            let most = self.b.iconst((1 << (1 << power)) - 1);
+            let sign = self.b.binary(BinOp::Sub, most, n);
+            let by = self.halve(sign, power);
+            n = self.b.binary(BinOp::Lshr, n, by);
+            // Added, not or-ed: before 6.10 the verifier knows nothing of what is or-ed with an unknown number.
+            exponent = self.b.binary(BinOp::Add, exponent, by);
         }
-        self.b.use_var(exponent)
+        // What is left is below 16: two bits each in a table.
+        let table = (1..16).fold(0, |table, n: u32| table | i64::from(n.ilog2()) << (2 * n));
+        let table = self.b.iconst(table);
+        let place = self.b.binary_imm(BinOp::Shl, n, 1);
+        let entry = self.b.binary(BinOp::Lshr, table, place);
+        let entry = self.b.binary_imm(BinOp::And, entry, 3);
+        self.b.binary(BinOp::Add, exponent, entry)
+    }
+
+    /// 2^power if `sign` is negative, else 0.
+    fn halve(&mut self, sign: Value, power: i64) -> Value {
+        let one = self.b.binary_imm(BinOp::Lshr, sign, 63);
+        self.b.binary_imm(BinOp::Shl, one, power)
     }
 
     /// Bucket 0 below `min`, the last one from `max` on.

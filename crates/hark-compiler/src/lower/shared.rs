@@ -99,6 +99,14 @@ impl Shared {
         self.map_of(internal("zero", MapType::Array, (4, 8), 1, 0, MapRole::Zero))
     }
 
+    /// At least so many bytes that are 0: a value to put into maps.
+    pub(super) fn zeroes(&mut self, size: u32) -> MapRef {
+        let map = self.zero();
+        let def = &mut self.maps[map.0 as usize];
+        def.value_size = def.value_size.max(size);
+        map
+    }
+
     /// The per-CPU memory that the code generator asks for; added when its size is known.
     pub(crate) fn add_scratch(&mut self, size: u32, values: u32) -> MapRef {
         self.map_of(internal("scratch", MapType::PercpuArray, (4, size), values, 0, MapRole::Scratch))

@@ -1,7 +1,7 @@
 //! What an event costs in the kernel: run time of programs by its own statistics.
 //!
-//! hark's program, bpftrace's and an empty one hang on the same event of one process at the same time, so that all
-//! three see the same machine.
+//! hark's programs, bpftrace's and an empty one hang on the same event of one process at the same time, so that all
+//! see the same machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,6 +21,13 @@ const BATCHES: u32 = 30;
 const EVENTS: u32 = 500;
 /// How long a tool may take until its programs run.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The programs on an event run one after the other, in the order of attachment. The first finds caches and branch
+/// predictors cold, for itself and for the helpers that both call; it is there twice more.
+const ORDER: [usize; 6] = [THEIRS, OURS, THEIRS, OURS, THEIRS, EMPTY];
+const OURS: usize = 0;
+const THEIRS: usize = 1;
+const EMPTY: usize = 2;
+const NAMES: [&str; 3] = ["hark", "bpftrace", "hark with an empty script"];
 /// Where the kernel is told to measure.
 const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
@@ -148,42 +155,38 @@ impl Timer<'_> {
         let ours = self.places.script.with_extension("hark.bt");
         fs::write(&ours, case.text.replace("DRIVE", &drive))?;
         fs::write(&self.places.script, case.text.replace("DRIVE", &inside(self.peer, &self.places.drive)?))?;
+        let theirs = inside(self.peer, &self.places.script)?;
         let empty = format!("{} {{ $nothing = 1; }}", probe(event)?).replace("DRIVE", &drive);
+        let mut driver = Driver::start(&self.places.drive)?;
+        let pid = driver.process.0.id().to_string();
+        let mut tools = Vec::new();
+        for which in ORDER {
+            let mut command = match which {
+                THEIRS => Command::new("chroot"),
+                _ => Command::new(self.hark),
+            };
+            match which {
+                OURS => command.args(["--unsafe", "-p", &pid]).arg(&ours),
+                THEIRS => {
+                    command.arg(&self.peer.root).args(["bpftrace", "--unsafe", "-p", &pid]).arg(&theirs)
+                }
+                _ => command.args(["-p", &pid, "-e", &empty]),
+            };
+            let tool = Running::start(&mut command)?;
+            tool.wait(&mut driver, event).with_context(|| format!("{}: {}", case.name, NAMES[which]))?;
+            tools.push((which, tool));
+        }
         let mut least = [f64::INFINITY; 3];
-        // Programs on an event run one after the other, and the first finds the caches cold: each is first once.
-        for first in 0..3 {
-            let mut driver = Driver::start(&self.places.drive)?;
-            let pid = driver.process.0.id().to_string();
-            let mut tools = Vec::new();
-            for which in (0..3).map(|i| (first + i) % 3) {
-                let mut command = match which {
-                    1 => Command::new("chroot"),
-                    _ => Command::new(self.hark),
-                };
-                match which {
-                    0 => command.args(["--unsafe", "-p", &pid]).arg(&ours),
-                    1 => command.arg(&self.peer.root).args(["bpftrace", "--unsafe", "-p", &pid]),
-                    _ => command.args(["-p", &pid, "-e", &empty]),
-                };
-                if which == 1 {
-                    command.arg(inside(self.peer, &self.places.script)?);
-                }
-                let tool = Running::start(&mut command)?;
-                let name = ["hark", "bpftrace", "hark with an empty script"][which];
-                tool.wait(&mut driver, event).with_context(|| format!("{}: {name}", case.name))?;
-                tools.push((which, tool));
+        for _ in 0..BATCHES {
+            let before: Vec<u64> = tools.iter().map(|(_, tool)| tool.spent()).collect::<Result<_>>()?;
+            driver.make(event, EVENTS)?;
+            for ((which, tool), before) in tools.iter().zip(&before) {
+                // By events made and not by runs: a script may have several programs.
+                let ns = (tool.spent()? - before) as f64 / f64::from(EVENTS);
+                least[*which] = least[*which].min(ns);
             }
-            for _ in 0..BATCHES {
-                let before: Vec<u64> = tools.iter().map(|(_, tool)| tool.spent()).collect::<Result<_>>()?;
-                driver.make(event, EVENTS)?;
-                for ((which, tool), before) in tools.iter().zip(&before) {
-                    // By events made and not by runs: a script may have several programs.
-                    let ns = (tool.spent()? - before) as f64 / f64::from(EVENTS);
-                    least[*which] = least[*which].min(ns);
-                }
-                // Let the tools read what was sent to them.
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            // Let the tools read what was sent to them.
+            std::thread::sleep(Duration::from_millis(10));
         }
         let [ours, theirs, empty] = least;
         Ok(Ns { ours, theirs, empty })
