@@ -42,6 +42,15 @@ pub(crate) enum Refusal {
     Lacking(String),
 }
 
+/// Whether the machine of our own will run the script, as far as one can tell before it is compiled.
+pub(crate) fn will_embed(wanted: Engine) -> bool {
+    match wanted {
+        Engine::Sim => true,
+        Engine::Kernel => false,
+        Engine::Auto => LinuxKernel::new().and_then(|kernel| probe::may_load(&kernel)).is_err(),
+    }
+}
+
 /// Chooses for `object`, and says so where it is not what one would expect.
 pub(crate) fn choose(
     wanted: Engine,

@@ -36,6 +36,10 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
     let mut target = host::target(catalog.clone());
     let without = args.without_features();
     without.iter().for_each(|feature| target.profile.set(*feature, false));
+    if engine::will_embed(args.engine) {
+        // That machine has no task_struct.
+        target.profile.set(bpf_facts::Feature::CurrentTaskBtf, false);
+    }
     let mut options = Options {
         allow_unsafe: args.allow_unsafe,
         warn_failed_reads: args.failed_reads > 0,

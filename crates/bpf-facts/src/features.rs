@@ -48,6 +48,8 @@ pub enum Feature {
     Iter,
     /// Memory of maps is charged to cgroups; RLIMIT_MEMLOCK no longer matters.
     MemcgAccounting,
+    /// `bpf_get_current_task_btf` helper, and names of threads padded with zeroes in `task_struct` itself.
+    CurrentTaskBtf,
 }
 
 /// What there is to know of a feature.
@@ -176,6 +178,13 @@ pub static FEATURES: &[FeatureDef] = &[
         name: "memory cgroup accounting",
         since: V(5, 11),
         why: "maps are not limited by RLIMIT_MEMLOCK",
+    },
+    FeatureDef {
+        feature: Feature::CurrentTaskBtf,
+        name: "typed pointers to the current task",
+        // The helper is there since 5.11; __set_task_comm (fs/exec.c) pads since 5.17.
+        since: V(5, 17),
+        why: "`comm` and members of `curtask` are plain loads",
     },
 ];
 

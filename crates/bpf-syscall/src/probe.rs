@@ -80,6 +80,7 @@ pub fn ask(kernel: &dyn Kernel, feature: Feature, ids: BtfIds) -> Answer {
         Feature::AttachCookie => helper(HelperId::GET_ATTACH_COOKIE),
         Feature::Fentry => typed(kernel, AttachType::TraceFentry, ids.function),
         Feature::Iter => typed(kernel, AttachType::TraceIter, ids.iterator),
+        Feature::CurrentTaskBtf => helper(HelperId::GET_CURRENT_TASK_BTF),
         // No call shows it, but this helper came with the same version.
         Feature::MemcgAccounting => has_helper(kernel, ProgType::SocketFilter, HelperId::KTIME_GET_COARSE_NS),
     }

@@ -254,6 +254,14 @@ impl CTypes {
         }
     }
 
+    /// The name of the member of a kernel struct that begins at an offset, and is not a member of a member.
+    pub fn field_at(&self, of: &StructRef, offset: u32) -> Option<String> {
+        let StructRef::Btf { id, .. } = of else { return None };
+        let btf = self.btf.get()?;
+        let at = |name: &&str| btf.resolve_path(*id, &[*name]).is_ok_and(|a| a.offset == u64::from(offset));
+        btf.member_names(*id).into_iter().find(at).map(str::to_string)
+    }
+
     /// Names of a struct's members, for did-you-mean.
     pub fn field_names(&self, of: &StructRef) -> Vec<String> {
         match of {

@@ -24,7 +24,7 @@ mod time;
 mod trusted;
 mod usdt;
 
-pub(crate) use task::current_tgid;
+pub(crate) use task::{current_tgid, is_current_task};
 
 use crate::lower::{Lower, Mem, Val};
 use crate::sema::Checker;

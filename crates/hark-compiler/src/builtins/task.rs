@@ -61,6 +61,13 @@ pub(crate) fn current_tgid(cx: &mut Lower<'_>) -> Value {
     cx.b.binary_imm(BinOp::Lshr, both, 32)
 }
 
+/// Whether a call stands for the address of the current task.
+pub(crate) fn is_current_task(call: &Call) -> bool {
+    // Of the members of the task, what is left in the expression is a call for the task itself.
+    call.args.is_empty()
+        && matches!(call.builtin.name(), "curtask" | "ppid" | "pcomm" | "leader_comm" | "leader_tid")
+}
+
 /// `pid`, `tid`
 struct Ids {
     name: &'static str,
@@ -164,6 +171,10 @@ impl Builtin for Comm {
             return other_comm(cx, call, at as i32, ty, dst);
         }
         let dst = cx.dst(dst, ty);
+        if let Some(name) = cx.current_task_member("comm") {
+            cx.copy(dst, name, COMM_LEN);
+            return Val::Mem(dst);
+        }
         if !dst.loose {
             // Some kernels (6.1) leave what is behind the terminator as it was; as a key it must be zero.
             cx.zero(dst, COMM_LEN);

@@ -48,6 +48,16 @@ impl Lower<'_> {
                 let address = self.scalar(ptr);
                 self.pointed(address, 0, space)
             }
+            // What is wanted as a number must not be a pointer to the verifier.
+            ExprKind::Field { base, offset, .. }
+                if let ExprKind::Deref(ptr) = &base.kind
+                    && !matches!(e.ty, Type::Ptr(..) | Type::Struct(_) | Type::Array(..)) =>
+            {
+                match self.task_pointer(ptr) {
+                    Some(task) => Place::Near(Mem::at(task).plus(*offset), Space::Trusted),
+                    None => self.place(base).plus(*offset),
+                }
+            }
             ExprKind::Field { base, offset, .. } => self.place(base).plus(*offset),
             ExprKind::Index { base, index, size, bound } => {
                 let base = self.place(base);

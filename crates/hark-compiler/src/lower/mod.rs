@@ -14,6 +14,7 @@ mod maps;
 mod mem;
 mod shared;
 mod stmt;
+mod task;
 mod uses;
 
 pub(crate) use access::Place;
