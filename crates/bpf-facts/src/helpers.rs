@@ -6,9 +6,11 @@ use crate::progs::{AttachType, ProgSet, ProgType};
 use crate::version::V;
 use exceptions::{ARGS, ATTACH, NOT_GPL, SINCE};
 
+mod cost;
 mod exceptions;
 mod table;
 
+pub use cost::helper_ns;
 pub use table::HELPERS;
 
 /// Number of a helper in the UAPI.

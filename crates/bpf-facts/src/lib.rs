@@ -30,7 +30,7 @@ pub use features::{FEATURES, Feature, FeatureDef};
 pub use gfp::{GFP_BITS, GFP_COMPOUNDS, gfp_names};
 pub use helpers::{
     Arg, DynptrArg, HELPERS, HelperDef, HelperFlags, HelperId, MemAccess, Ret, TRACING, helper,
-    helper_by_name,
+    helper_by_name, helper_ns,
 };
 pub use kfuncs::{KFUNCS, KfuncDef, KfuncKind, kfunc};
 pub use licenses::GPL_LICENSES;

@@ -1,6 +1,7 @@
 //! The back end as one function.
 
 use crate::frame::Scratch;
+use crate::cost::{Cost, cost};
 use crate::ir::validate::{IrError, validate_module};
 use crate::ir::{FuncRef, Module};
 use crate::isel::Target;
@@ -66,6 +67,8 @@ pub struct Stats {
     pub calls: u32,
     /// IR instructions before and after optimisation.
     pub ir_insts: (u32, u32),
+    /// What a run of each function costs, in order.
+    pub costs: Vec<Cost>,
     /// What each pass did. How long it took is for a [`Trace`](crate::opt::Trace) to measure: this crate has no clock.
     pub passes: Vec<PassStats>,
 }
@@ -181,6 +184,7 @@ pub fn compile(module: &Module, env: &Env, options: &Options) -> Result<Compiled
         if i == 0 {
             stats.stack_bytes = allocation.stack_bytes(f);
         }
+        stats.costs.push(cost(f));
         stats.spills += allocation.stats.spilled;
         stats.reloads += allocation.stats.reloads;
         stats.moves += allocation.stats.moves;

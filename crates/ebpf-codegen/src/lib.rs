@@ -9,6 +9,7 @@
 //! IR is *validated*, the allocation is *checked*, bytecode is *verified* (by another crate).
 
 mod compile;
+mod cost;
 pub mod emit;
 pub mod frame;
 pub mod graph;
@@ -19,3 +20,4 @@ pub mod opt;
 pub mod regalloc;
 
 pub use compile::{CodegenError, Compiled, Env, Options, Stage, Stats, compile, dump};
+pub use cost::{Cost, Paths};

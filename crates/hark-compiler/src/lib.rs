@@ -11,6 +11,7 @@ pub mod check;
 mod ctypes;
 mod driver;
 mod dump;
+pub mod explain;
 mod inspect;
 mod kernel_types;
 pub mod list_probes;

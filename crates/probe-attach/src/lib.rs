@@ -10,6 +10,7 @@
 
 mod attach;
 mod catalog;
+mod describe;
 
 mod error;
 mod expand;
@@ -21,6 +22,7 @@ mod suggest;
 pub use attach::{Method, Program, Scope, attach, attach_all};
 
 pub use catalog::HostCatalog;
+pub use describe::describe;
 pub use error::AttachError;
 pub use expand::expand;
 pub use kinds::on_demand::run_once;

@@ -53,6 +53,9 @@ impl<'a> Loader<'a> {
     }
 }
 
+/// The name of the programs that hark asks the kernel questions with.
+const ASKS: &str = "probe";
+
 /// Runs a command and adds up the lines that `loads` prints.
 fn measured(command: &mut Command) -> Result<Result<Size, String>> {
     let done = command.stdin(std::process::Stdio::null()).output().context("cannot run loads")?;
@@ -64,7 +67,10 @@ fn read(text: &str) -> Result<Size, String> {
     let mut size = Size::default();
     for line in text.lines() {
         let words: Vec<&str> = line.split(' ').collect();
-        let ["program", _, numbers @ ..] = words.as_slice() else { continue };
+        let ["program", name, numbers @ ..] = words.as_slice() else { continue };
+        if *name == ASKS {
+            continue;
+        }
         let numbers: Vec<u32> = numbers.iter().filter_map(|n| n.parse().ok()).collect();
         let [xlated, jited, verified, stack] = numbers[..] else { continue };
         size.programs += 1;
@@ -88,7 +94,7 @@ mod tests {
 
     #[test]
     fn programs_are_added_up_and_failures_told_apart() {
-        let two = "program a 10 60 9 8\nprogram - 5 30 5 16\nERROR: cannot attach a\nstatus 1\n";
+        let two = "program probe 2 20 2 0\nprogram a 10 60 9 8\nprogram - 5 30 5 16\nERROR: cannot attach a\nstatus 1\n";
         let size = read(two).unwrap();
         assert_eq!((size.programs, size.xlated, size.jited, size.verified, size.stack), (2, 15, 90, 14, 16));
         assert!(read("program a 10 60 9 8\nERROR: cannot load b\nstatus 1\n").is_err());
