@@ -1,7 +1,7 @@
 //! The back end as one function.
 
-use crate::frame::Scratch;
 use crate::cost::{Cost, cost};
+use crate::frame::Scratch;
 use crate::ir::validate::{IrError, validate_module};
 use crate::ir::{FuncRef, Module};
 use crate::isel::Target;

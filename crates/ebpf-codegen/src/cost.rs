@@ -99,6 +99,7 @@ fn paths(f: &Function, cfg: &Cfg, weight: &dyn Fn(&Block) -> u64) -> Paths {
 #[cfg(test)]
 mod tests {
     use crate::compile::{Env, Options, compile};
+    use crate::frame::Scratch;
     use bpf_facts::{KernelProfile, ProgType};
     use ebpf_asm::MapRef;
 
@@ -127,7 +128,7 @@ b3:
 ";
         let module = crate::ir::parse::parse(text).expect("the text is well-formed");
         let profile = KernelProfile::named("6.1").expect("a version");
-        let env = Env { profile, prog: ProgType::Kprobe, scratch: MapRef(1) };
+        let env = Env { profile, prog: ProgType::Kprobe, scratch: Scratch::exclusive(MapRef(1)) };
         let compiled = compile(&module, &env, &Options::default()).expect("it compiles");
         let cost = &compiled.stats.costs[0];
         // One call; or two if the ring is full; or three.

@@ -25,39 +25,6 @@ impl Lower<'_> {
         let scalar_map = key.is_none();
         let key = self.key(map, key);
         let found = self.lookup(map, key);
-        let (hit, miss, next) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        self.b.branch_nonzero(found, hit, if scalar_map { next } else { miss });
-        if !scalar_map {
-            // First on this key: a value of zeroes, then found again. Other CPUs' values are made zero with it.
-            self.b.seal_and_switch(miss);
-            let (retry, full) = (self.b.create_block(), self.b.create_cold_block());
-            let updated = self.b.declare_var(IrType::I64);
-            let size = self.shared.maps[map.0 as usize].value_size;
-            let first = self.new_bytes(size);
-            self.zero(first, size);
-            if let Some(direct) = self.first_value(agg, word) {
-                // The first value is known without looking at what is there: one helper call less.
-                for (offset, value) in direct {
-                    self.b.store(Size::Dw, value, first.ptr, first.off + offset);
-                }
-                let result = self.update(map, key, first, ANY);
-                self.b.def_var(updated, result);
-                let zero = self.b.iconst(0);
-                self.b.branch(Cond::Slt, result, zero, full, next);
-                self.b.seal(retry);
-            } else {
-                let result = self.update(map, key, first, ANY);
-                self.b.def_var(updated, result);
-                let again = self.lookup(map, key);
-                self.b.branch_nonzero(again, retry, full);
-                self.b.seal_and_switch(retry);
-                self.apply(agg, Mem::at(again), word, times);
-                self.b.jump(next, &[]);
-            }
-            self.b.seal_and_switch(full);
-            let result = self.b.use_var(updated);
-            self.report_failure(result, Loss::MapFull, HelperId::MAP_UPDATE_ELEM);
-            self.b.jump(next, &[]);
         let at = self.b.declare_var(IrType::Ptr);
         self.b.def_var(at, found);
         let (hit, next) = (self.b.create_block(), self.b.create_block());
@@ -90,6 +57,7 @@ impl Lower<'_> {
     ) {
         let size = self.shared.maps[map.0 as usize].value_size;
         let full = self.b.create_cold_block();
+        let updated = self.b.declare_var(IrType::I64);
         if let Some(direct) = self.first_value(agg, word) {
             // The first value is known without looking at what is there: one helper call less.
             let first = self.new_bytes(size);
@@ -98,18 +66,21 @@ impl Lower<'_> {
                 self.b.store(Size::Dw, value, first.ptr, first.off + offset);
             }
             let result = self.update(map, key, first, ANY);
+            self.b.def_var(updated, result);
             let zero = self.b.iconst(0);
             self.b.branch(Cond::Slt, result, zero, full, next);
         } else {
             let zeroes = self.shared.zeroes(size);
             let zeroes = Mem::at(self.b.value(InstData::MapValueAddr(zeroes, 0)));
-            self.update(map, key, zeroes, NOEXIST);
+            let result = self.update(map, key, zeroes, NOEXIST);
+            self.b.def_var(updated, result);
             let again = self.lookup(map, key);
             self.b.def_var(at, again);
             self.b.branch_nonzero(again, hit, full);
         }
         self.b.seal_and_switch(full);
-        self.count_loss(Loss::MapFull);
+        let result = self.b.use_var(updated);
+        self.report_failure(result, Loss::MapFull, HelperId::MAP_UPDATE_ELEM);
         self.b.jump(next, &[]);
     }
 
