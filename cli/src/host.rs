@@ -3,6 +3,7 @@
 use bpf_facts::{Arch, KernelProfile, V};
 use bpf_syscall::{cpus, host};
 use hark_btf::Btf;
+use hark_compiler::check::OtherKernel;
 use hark_compiler::{KernelTypes, Options, Target};
 use hark_diag::{Diagnostic, FileId, SourceMap, Style, render};
 use hark_object::Catalog;
@@ -25,11 +26,12 @@ pub(crate) fn target(catalog: Arc<dyn Catalog>) -> Target {
     }
 }
 
-/// A kernel of which only the version is named: `6.1`. Types come from the file, or else from the running kernel;
-/// tracepoints and binaries are those of this machine.
+/// A kernel of which only the version is named: `6.1`. Types come from the file, or else from the running kernel; so do
+/// the functions and events it has. Binaries are those of this machine.
 pub(crate) fn named_target(kernel: &str, btf: Option<&str>) -> Result<Target, String> {
     let profile =
         KernelProfile::named(kernel).ok_or_else(|| format!("not a kernel version: {kernel}; write 6.1"))?;
+    let own_types = btf.is_some();
     let btf = match btf {
         None => btf_file(running_btf()),
         Some(path) => {
@@ -38,7 +40,9 @@ pub(crate) fn named_target(kernel: &str, btf: Option<&str>) -> Result<Target, St
             KernelTypes::ready(Btf::parse(bytes).map_err(|e| format!("{path}: {e}"))?)
         }
     };
-    Ok(Target { profile, btf, catalog: Arc::new(HostCatalog::new()), n_cpus: 2, pid_namespace: false })
+    let catalog: Arc<dyn Catalog> = Arc::new(HostCatalog::new());
+    let catalog = if own_types { OtherKernel::catalog(catalog, btf.clone()) } else { catalog };
+    Ok(Target { profile, btf, catalog, n_cpus: 2, pid_namespace: false })
 }
 
 /// Version of the running kernel.

@@ -150,10 +150,13 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
 
 fn fail(sources: &SourceMap, e: &RunError) -> ExitCode {
     host::show(sources, &[e.diagnostic()]);
-    // A probe that does not exist is a mistake of the script, and so are too many; what the kernel refuses is not.
-    let mistaken = matches!(e, RunError::Attach { failure, .. } if failure.missing)
-        || matches!(e, RunError::TooManyProbes { .. });
-    ExitCode::from(if mistaken { WRONG } else { REFUSED })
+    // A probe that does not exist is a mistake of the script; what the kernel refuses is not.
+    let mistake = match e {
+        RunError::Attach { failure, .. } => !failure.refused,
+        RunError::NothingToAttach | RunError::TooManyProbes { .. } => true,
+        _ => false,
+    };
+    ExitCode::from(if mistake { WRONG } else { REFUSED })
 }
 
 fn spawn(command: &str) -> Result<Child, String> {

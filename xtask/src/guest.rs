@@ -85,6 +85,22 @@ pub(crate) fn shell(version: &str, command: Option<&str>) -> Result<bool> {
     Ok(status == Some(0))
 }
 
+/// Runs one shell command in a guest and hands each line of what it prints to `take`, which says when it was the last.
+/// Returns what went wrong, if the end did not come.
+pub(crate) fn command(
+    kernel: &Kernel,
+    image: &Image,
+    command: &str,
+    take: &mut dyn FnMut(&str) -> bool,
+) -> Result<Option<&'static str>> {
+    let vmlinuz = kernel.fetch()?;
+    let initrd = lab().join(format!("guest-{}.cpio", kernel.version));
+    let console = lab().join(format!("console-{}.log", kernel.version));
+    image.write(&initrd, &Job::Command(command))?;
+    drop(fs::remove_file(&console));
+    watch(qemu(&vmlinuz, &initrd, "ttyS0"), &console, take)
+}
+
 /// Runs cases in a guest. What happens is told to `say`, a line at a time.
 pub(crate) fn run_cases(
     kernel: &Kernel,

@@ -96,6 +96,20 @@ impl Image {
         Ok(Self { base: tree.archive() })
     }
 
+    /// Adds a directory with these files: what only this run brings into its guests.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(crate) fn add(&mut self, dir: &str, files: &[PathBuf]) -> Result<()> {
+        let mut tree = Tree::default();
+        for file in files {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            tree.copy(&format!("{dir}/{name}"), file)?;
+        }
+        self.base.extend(tree.archive());
+        Ok(())
+    }
+
     /// Writes the initial root file system for one boot.
     ///
     /// # Errors

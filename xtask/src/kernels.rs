@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::btf;
 use crate::shell::{lab, output};
 
 /// A kernel that guests run.
@@ -81,7 +82,12 @@ pub(crate) fn fetch_all() -> Result<bool> {
     let mut complete = true;
     for kernel in KERNELS {
         match kernel.fetch() {
-            Ok(path) => println!("{:<5} {}", kernel.version, path.display()),
+            Ok(path) => {
+                println!("{:<5} {}", kernel.version, path.display());
+                if let Err(error) = btf::file(kernel) {
+                    println!("{:<5} its types cannot be had: {error:#}", kernel.version);
+                }
+            }
             Err(error) => {
                 println!("{:<5} cannot be had: {error:#}", kernel.version);
                 complete &= !kernel.required;

@@ -4,6 +4,7 @@
 
 mod agree;
 mod bench;
+mod btf;
 mod cpio;
 mod fuzz;
 mod guest;
@@ -15,6 +16,7 @@ mod setup;
 mod shell;
 mod soak;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -31,7 +33,10 @@ usage: cargo xtask COMMAND
       --only TEXT,…         only run cases whose name contains one of these texts
   guest VERSION [-- CMD]    boot a guest with hark in it; run CMD and show its output, or start a shell
   compare [TEXT]            run the scripts below tests/compare with hark and with bpftrace; only names with TEXT
-  kernels                   fetch the guests' kernels
+  kernels                   fetch the guests' kernels, and take their types out of them
+  tools [FLAGS]             load the scripts that bpftrace's package ships here and in guests; prints script × kernel
+      --guest VERSION       only this guest; may be repeated
+      --no-guests           only this machine's kernel
   setup                     install what the tests need, or say what is missing
   agree [FLAGS]             compare the simulated verifier with this kernel's (as root), and keep disagreements
       --type NAME           only this program type; may be repeated
@@ -68,6 +73,7 @@ fn run(arguments: &[String]) -> Result<bool> {
         ("compare", []) => test::compare(None),
         ("compare", [only]) => test::compare(Some(only)),
         ("kernels", []) => kernels::fetch_all(),
+        ("tools", flags) => tools::run(flags),
         ("setup", []) => setup::run().map(|missing| missing.is_empty()),
         ("agree", flags) => agree::run(flags),
         ("bench", [what, flags @ ..]) => bench::run(what, flags),

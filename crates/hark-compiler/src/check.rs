@@ -1,11 +1,15 @@
 //! `hark check`: whether a script fits a kernel, said of each thing that may be missing there.
 
+mod other_kernel;
+
+pub use other_kernel::OtherKernel;
+
 use crate::driver;
 use crate::target::{Options, Target};
 use crate::verify::verify_object;
-use hark_btf::{Btf, Kind};
+use hark_btf::Kind;
 use hark_diag::{Code, Diagnostic, FileId, SourceMap};
-use hark_object::{Object, ProbeSpec, is_pattern};
+use hark_object::{Catalog, MissingProbes, Object, ProbeSpec, glob, is_pattern};
 use std::fmt;
 use verifier_sim::Verdict;
 
@@ -14,6 +18,8 @@ use verifier_sim::Verdict;
 pub enum Finding {
     /// It is there.
     Ok,
+    /// Some of it is, which is enough: how many.
+    Partly(String),
     /// It is not: how many, or which.
     Missing(String),
     /// It cannot be told.
@@ -24,6 +30,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Finding::Ok => f.write_str("ok"),
+            Finding::Partly(what) => f.write_str(what),
             Finding::Missing(what) => write!(f, "no: {what}"),
             Finding::Unknown => f.write_str("?"),
         }
@@ -78,7 +85,7 @@ pub fn check(map: &SourceMap, file: FileId, target: &Target, options: &Options) 
             };
             Row {
                 probes: of(&[Code::NO_SUCH_PROBE, Code::TOO_MANY_PROBES]),
-                types: of(&[Code::UNKNOWN_TYPE, Code::UNKNOWN_FIELD]),
+                types: of(&[Code::UNKNOWN_TYPE, Code::UNKNOWN_FIELD, Code::UNKNOWN_BUILTIN]),
                 helpers: of(&[Code::NEEDS_KERNEL]),
                 verifier: of(&[Code::SIM_REJECTS, Code::TOO_LARGE]),
                 diags,
@@ -87,19 +94,30 @@ pub fn check(map: &SourceMap, file: FileId, target: &Target, options: &Options) 
     }
 }
 
-/// Whether the kernel's BTF knows the probes. It lists functions and events of the kernel itself, not of modules.
+/// Whether the kernel has the probes, as far as its lists tell.
 fn probes(object: &Object, target: &Target) -> Finding {
-    let kernel_probes = object.probes.iter().any(|probe| needs_kernel(&probe.spec));
-    if !kernel_probes {
-        return Finding::Ok;
+    let of_kernel: Vec<_> = object.probes.iter().filter(|probe| needs_kernel(&probe.spec)).collect();
+    let answers: Vec<Option<bool>> = of_kernel.iter().map(|probe| exists(&probe.spec, target)).collect();
+    let absent: Vec<&str> = of_kernel
+        .iter()
+        .zip(&answers)
+        // A pattern that matches nothing is no matter by itself.
+        .filter(|(probe, answer)| **answer == Some(false) && !is_pattern(&probe.name))
+        .map(|(probe, _)| probe.name.as_str())
+        .collect();
+    let all_absent =
+        object.probes.len() == of_kernel.len() && answers.iter().all(|answer| *answer == Some(false));
+    match (absent.first(), object.config.missing_probes) {
+        (Some(name), MissingProbes::Error) => Finding::Missing(format!("{name} (unless a module has it)")),
+        _ if all_absent && !of_kernel.is_empty() => {
+            Finding::Missing("none of them (unless a module has one)".into())
+        }
+        (Some(_), MissingProbes::Warn | MissingProbes::Ignore) => {
+            Finding::Partly(format!("{} of {}", object.probes.len() - absent.len(), object.probes.len()))
+        }
+        (None, _) if answers.contains(&None) => Finding::Unknown,
+        (None, _) => Finding::Ok,
     }
-    let Some(btf) = target.btf.get() else { return Finding::Unknown };
-    let answers: Vec<(&str, Option<bool>)> =
-        object.probes.iter().map(|probe| (probe.name.as_str(), exists(&probe.spec, btf))).collect();
-    if let Some((name, _)) = answers.iter().find(|(_, answer)| *answer == Some(false)) {
-        return Finding::Missing(format!("no {name} in BTF"));
-    }
-    if answers.iter().any(|(_, answer)| answer.is_none()) { Finding::Unknown } else { Finding::Ok }
 }
 
 fn needs_kernel(spec: &ProbeSpec) -> bool {
@@ -114,34 +132,32 @@ fn needs_kernel(spec: &ProbeSpec) -> bool {
     )
 }
 
-/// Whether a probe exists, as far as BTF can tell.
-fn exists(spec: &ProbeSpec, btf: &Btf) -> Option<bool> {
+/// Whether a probe exists; `None` if it cannot be told.
+fn exists(spec: &ProbeSpec, target: &Target) -> Option<bool> {
+    let catalog: &dyn Catalog = &*target.catalog;
     match spec {
         ProbeSpec::Kprobe { module: None, func, .. } | ProbeSpec::Fentry { module: None, func, .. } => {
-            if is_pattern(func) || func.contains('.') {
+            let functions = catalog.kernel_functions().ok()?;
+            // Clones of functions that compilers make (`f.constprop.0`) are not in every list.
+            if func.contains('.') && !functions.iter().any(|f| f.name.contains('.')) {
                 return None;
             }
-            Some(btf.find(Kind::Func, func).is_some())
+            Some(functions.iter().any(|f| glob(func, &f.name)))
         }
-        ProbeSpec::Tracepoint { category, event } if category == "syscalls" => {
-            let call = event.strip_prefix("sys_enter_").or_else(|| event.strip_prefix("sys_exit_"))?;
-            // The function's name depends on the architecture's wrappers.
-            let known = ["__x64_sys_", "__arm64_sys_", "__do_sys_", "sys_"];
-            if is_pattern(call) {
-                None
-            } else {
-                known.iter().any(|p| btf.find(Kind::Func, &format!("{p}{call}")).is_some()).then_some(true)
-            }
+        ProbeSpec::Tracepoint { category, event } => {
+            let events = catalog.tracepoints().ok()?;
+            Some(events.iter().any(|(c, e)| glob(category, c) && glob(event, e)))
         }
-        ProbeSpec::Tracepoint { event, .. } | ProbeSpec::RawTracepoint { event } => {
-            if is_pattern(event) {
-                return None;
-            }
-            // Every tracepoint of the kernel itself leaves a typedef of its prototype; modules' are elsewhere.
-            btf.find(Kind::Typedef, &format!("btf_trace_{event}")).map(|_| true)
+        ProbeSpec::RawTracepoint { event } if !is_pattern(event) => {
+            Some(target.btf.get()?.find(Kind::Typedef, &format!("btf_trace_{event}")).is_some())
         }
-        ProbeSpec::Iter { name, .. } => Some(btf.find(Kind::Func, &format!("bpf_iter_{name}")).is_some()),
-        ProbeSpec::Kprobe { .. } | ProbeSpec::Fentry { .. } | ProbeSpec::KprobeAddr { .. } => None,
+        ProbeSpec::Iter { name, .. } => {
+            Some(target.btf.get()?.find(Kind::Func, &format!("bpf_iter_{name}")).is_some())
+        }
+        ProbeSpec::Kprobe { .. }
+        | ProbeSpec::Fentry { .. }
+        | ProbeSpec::KprobeAddr { .. }
+        | ProbeSpec::RawTracepoint { .. } => None,
         _ => Some(true),
     }
 }

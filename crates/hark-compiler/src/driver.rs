@@ -77,7 +77,11 @@ pub(crate) fn analyze(
     options: &Options,
     diags: &mut Vec<Diagnostic>,
 ) -> Result<Front, Vec<Diagnostic>> {
-    let (typed, types, more) = sema::analyze(script, target, options);
+    let (typed, types, mut more) = sema::analyze(script, target, options);
+    // A statement that could not be read may have been the one that assigns it.
+    if has_errors(diags) {
+        more.retain(|diag| diag.code != Code::UNDEFINED_VARIABLE);
+    }
     diags.extend(more);
     if has_errors(diags) {
         diags.sort_by_key(|d| d.primary.as_ref().map(|l| l.span));

@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use bpf_facts::{Feature, KernelProfile};
 use bpf_syscall::{Kernel, ProgFd};
 use hark_diag::{Code, Diagnostic};
-use hark_object::{Catalog, MissingProbes, Object, ProbeDef, ProgramDef};
+use hark_object::{Catalog, MissingProbes, Object, ProbeDef, ProgramDef, is_pattern};
 use probe_attach::{
     AttachError, AttachPoint, Leftovers, Link, Method, Program, Scope, attach_all, attach_order, detach_all,
     expand, suggestion,
@@ -57,7 +57,8 @@ impl LoadedProgram<'_> {
 }
 
 /// Finds the places of every probe, grouped by program in source order. Probes without a place are left out, or an
-/// error, as the script's `missing_probes` says.
+/// error, as the script's `missing_probes` says. A pattern that matches nothing is no matter by itself: only a block
+/// that has no place left at all is.
 ///
 /// # Errors
 /// At the first probe that has no place or cannot be looked for.
@@ -66,11 +67,15 @@ pub(crate) fn find_places<'a>(
     output: &mut Output<'_>,
 ) -> Result<Vec<Group<'a>>, RunError> {
     let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut without: Vec<(&ProbeDef, AttachError)> = Vec::new();
     for probe in &cx.object.probes {
         let points = match expand(&probe.spec, cx.catalog) {
             Ok(points) => points,
             Err(error) => {
-                tolerate(cx.object, cx.catalog, probe, &error, output)?;
+                if !(error.is_missing() && is_pattern(&probe.spec.to_string())) {
+                    tolerate(cx.object, cx.catalog, probe, &error, output)?;
+                }
+                without.push((probe, error));
                 continue;
             }
         };
@@ -80,6 +85,14 @@ pub(crate) fn find_places<'a>(
                 group.points.extend(points);
             }
             None => groups.push(Group { program: probe.program, probes: vec![probe], points }),
+        }
+    }
+    // Each block once, at its first attach point.
+    let mut told = None;
+    for (probe, error) in &without {
+        if told != Some(probe.program) && groups.iter().all(|group| group.program != probe.program) {
+            told = Some(probe.program);
+            drop_block(cx.object, cx.catalog, probe, error, output)?;
         }
     }
     let n: usize = groups.iter().map(|group| group.points.len()).sum();
@@ -172,6 +185,7 @@ pub(crate) fn attach_programs(
         let (owner, program) = attached[i];
         let handle = Program { fd: &program.fd, ty: program.def.ty, attach_type: program.def.attach_type };
         n += program.points.len();
+        let (before, mut last) = (n - program.points.len(), None);
         let err = &mut output.err;
         let mut done = |n: usize| {
             if let Some(text) = progress.add(n) {
@@ -188,9 +202,16 @@ pub(crate) fn attach_programs(
                     n -= 1;
                     let probe = program.probes.iter().find(|probe| error_is_about(&error, probe));
                     tolerate(cx.object, cx.catalog, probe.unwrap_or(&program.probes[0]), &error, output)?;
+                    last = Some(error);
                 }
             }
         }
+        if let (Some(error), true) = (last, n == before) {
+            drop_block(cx.object, cx.catalog, program.probes[0], &error, output)?;
+        }
+    }
+    if n == 0 {
+        return Err(RunError::NothingToAttach);
     }
     if let Some(text) = progress.end() {
         let _ = output.err.write_all(text.as_bytes());
@@ -230,6 +251,36 @@ fn tolerate(
                 && let Some(hint) = suggestion(&probe.spec, catalog)
             {
                 failure.help = Some(hint);
+            }
+            Err(refused)
+        }
+    }
+}
+
+/// Says that a block runs nowhere, for `error` was the last of its attach points to be missing: an error, a warning or
+/// nothing, as the script's `missing_probes` has it.
+fn drop_block(
+    object: &Object,
+    catalog: &dyn Catalog,
+    probe: &ProbeDef,
+    error: &AttachError,
+    output: &mut Output<'_>,
+) -> Result<(), RunError> {
+    match object.config.missing_probes {
+        MissingProbes::Ignore => Ok(()),
+        MissingProbes::Warn if !output.warnings => Ok(()),
+        MissingProbes::Warn => {
+            let message =
+                "no attach point of this block exists; it is left out, and what it would do is not done";
+            output.diagnostic(&Diagnostic::warning(Code::NO_SUCH_PROBE, probe.span, message))
+        }
+        MissingProbes::Error => {
+            let mut refused = RunError::attach(probe, error);
+            if let RunError::Attach { failure, .. } = &mut refused {
+                let hint = suggestion(&probe.spec, catalog);
+                failure.help = hint.or_else(|| {
+                    Some("if that is expected, set `config = { missing_probes = \"warn\" }`".into())
+                });
             }
             Err(refused)
         }

@@ -77,6 +77,8 @@ pub enum RunError {
 pub struct AttachFailure {
     /// Whether there is nothing of that name; what happens then is the script's to say (`missing_probes`).
     pub missing: bool,
+    /// Whether it was the kernel that refused, as opposed to what the script names not being there.
+    pub refused: bool,
     /// What stands in the way, lower case.
     pub message: String,
     /// What would help.
@@ -88,6 +90,7 @@ impl AttachFailure {
     pub(crate) fn of(error: &AttachError) -> AttachFailure {
         AttachFailure {
             missing: error.is_missing(),
+            refused: matches!(error, AttachError::Kernel { .. } | AttachError::Unsupported { .. }),
             message: error.to_string(),
             help: error.hint().map(str::to_string),
         }

@@ -8,6 +8,7 @@ pub mod agree;
 pub mod case;
 pub mod compare;
 pub mod conformance;
+pub mod corpus;
 pub mod generate;
 pub mod golden;
 pub mod languages;

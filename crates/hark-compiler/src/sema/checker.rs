@@ -46,6 +46,8 @@ pub struct Checker<'a> {
     diags: Vec<Diagnostic>,
     /// Of what is looked at once only.
     lasting: Vec<Diagnostic>,
+    /// Blocks are missing for errors that have been reported: what they would assign is not known.
+    pub(super) incomplete: bool,
     changed: bool,
     last_round: bool,
     // The unit being checked:
@@ -89,6 +91,7 @@ impl<'a> Checker<'a> {
             vars: Vec::new(),
             diags: Vec::new(),
             lasting: Vec::new(),
+            incomplete: false,
             changed: false,
             last_round: false,
             context,
@@ -411,7 +414,7 @@ impl<'a> Checker<'a> {
         let last = self.last_round;
         let map = self.map_mut(id);
         map.read = true;
-        if last && !map.assigned {
+        if last && !map.assigned && !self.incomplete {
             let message = format!("undefined map: @{}", self.map_name(id));
             let diag = Diagnostic::error(Code::UNDEFINED_VARIABLE, span, message)
                 .with_help("no statement of the script assigns it");

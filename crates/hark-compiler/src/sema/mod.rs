@@ -43,6 +43,7 @@ pub(crate) fn analyze(
     let script = &script;
     let units = units::find(script, target, options, &mut types, &config, &mut diags);
     let mut checker = Checker::new(script, &expansions, target, options, &types, &config);
+    checker.incomplete = diags.iter().any(Diagnostic::is_error);
     checker.declare_maps(&script.items);
     let mut typed = Vec::new();
     for round in 0..MAX_ROUNDS {

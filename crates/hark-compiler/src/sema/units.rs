@@ -44,6 +44,7 @@ pub(super) fn find<'a>(
         let ast::Item::Probe(probe) = item else { continue };
         let needs = needs(probe);
         let mut mine: Vec<UnitSource<'_>> = Vec::new();
+        let (before, mut unmatched) = (diags.len(), None);
         for ap in &probe.attach_points {
             let specs = match expanded(ap, &needs, target, options) {
                 Ok(specs) => specs,
@@ -52,9 +53,10 @@ pub(super) fn find<'a>(
                     continue;
                 }
             };
+            // Alone that is no matter: other attach points of the block may exist.
             if specs.is_empty() {
                 let message = format!("no probe matches {}", ap.text);
-                diags.extend(missing(Diagnostic::error(Code::NO_SUCH_PROBE, ap.span, message), config));
+                unmatched.get_or_insert(Diagnostic::error(Code::NO_SUCH_PROBE, ap.span, message));
             }
             for (kind, spec) in specs {
                 if !wanted(&spec, &kind.full_name(&spec), options) {
@@ -77,6 +79,9 @@ pub(super) fn find<'a>(
                     Err(ContextError::Other(diag)) => diags.push(diag),
                 }
             }
+        }
+        if mine.is_empty() && !diags[before..].iter().any(Diagnostic::is_error) {
+            diags.extend(dropped(probe, unmatched, config));
         }
         units.extend(mine);
     }
@@ -225,6 +230,21 @@ fn missing(mut diag: Diagnostic, config: &Config) -> Option<Diagnostic> {
         MissingProbes::Warn => {
             diag.severity = Severity::Warning;
             Some(diag)
+        }
+        MissingProbes::Ignore => None,
+    }
+}
+
+/// What `missing_probes` makes of a block of which no attach point exists. `unmatched` tells of one that is a pattern.
+fn dropped(probe: &ast::Probe, unmatched: Option<Diagnostic>, config: &Config) -> Option<Diagnostic> {
+    const EXPECTED: &str = "if that is expected, set `config = { missing_probes = \"warn\" }`";
+    let span = probe.attach_points.first()?.span;
+    match config.missing_probes {
+        MissingProbes::Error => unmatched.map(|diag| diag.with_help(EXPECTED)),
+        MissingProbes::Warn => {
+            let message =
+                "no attach point of this block exists; it is left out, and what it would do is not done";
+            Some(Diagnostic::warning(Code::NO_SUCH_PROBE, span, message))
         }
         MissingProbes::Ignore => None,
     }

@@ -89,7 +89,16 @@ fn explain(point: &AttachPoint, error: AttachError, at_offset: bool) -> AttachEr
         Errno::EINVAL | Errno::EILSEQ if at_offset => {
             "the offset must be that of an instruction inside the function"
         }
-        Errno::EINVAL => "the kernel forbids probes in this function: its own tracing runs through it",
+        // For `missing_probes` that is as good as absent: there is no place at which it could fire.
+        Errno::EINVAL => {
+            let why = "the kernel forbids probes in this function: it is inlined, or its own tracing runs through it";
+            return AttachError::missing(&point.name, why);
+        }
+        Errno::ENOENT => {
+            let why =
+                "this kernel is configured without kprobes (CONFIG_KPROBE_EVENTS), or sysfs is not mounted";
+            return AttachError::missing(&point.name, why);
+        }
         // Since 6.7 the kernel refuses names that several functions share.
         Errno::EADDRNOTAVAIL => {
             "several functions have this name: name the module, or use a wildcard to take them all"
