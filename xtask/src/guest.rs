@@ -98,7 +98,7 @@ pub(crate) fn command(
     let console = lab().join(format!("console-{}.log", kernel.version));
     image.write(&initrd, &Job::Command(command))?;
     drop(fs::remove_file(&console));
-    watch(qemu(&vmlinuz, &initrd, "ttyS0"), &console, take)
+    watch(qemu(&vmlinuz, &initrd, &disk(kernel.version)?, "ttyS0"), &console, take)
 }
 
 /// Runs cases in a guest. What happens is told to `say`, a line at a time.
