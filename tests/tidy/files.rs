@@ -84,22 +84,22 @@ fn links_between_documents_lead_somewhere() {
     assert!(broken.is_empty(), "links to files that do not exist:\n{}", broken.join("\n"));
 }
 
-/// Codes of which no golden case can be made, and why.
-const NO_GOLDEN: &[(&str, &str)] = &[
-    ("unused", "no script draws it yet"),
-    ("no-such-probe", "found when probes are attached: see tests/run"),
-    ("too-many-probes", "found when probes are attached"),
-    ("too-large", "needs a script of thousands of lines"),
+/// Codes that come from a kernel or the command line, and the run case that shows each.
+const IN_RUN_CASES: &[(&str, &str)] = &[
+    ("cannot-load", "cli/map-too-large"),
+    ("cannot-attach", "missing/no-such-file"),
+    ("no-permission", "cli/no-permission"),
+    ("run-time", "language/division-by-zero"),
+    ("test-failed", "test/fails"),
+    ("bad-test", "test/mistakes"),
+    ("bad-usage", "cli/bad-usage"),
+];
+
+/// Codes of which no case can be made, and why.
+const NO_CASE: &[(&str, &str)] = &[
     ("internal-error", "a defect, by definition"),
     ("verifier-would-reject", "hark does not generate such code"),
     ("kernel-rejects", "hark does not generate such code"),
-    ("cannot-load", "needs a kernel that refuses"),
-    ("cannot-attach", "needs a kernel that refuses"),
-    ("no-permission", "needs a kernel that refuses: see tests/run"),
-    ("run-time", "needs a kernel: see tests/run"),
-    ("test-failed", "about tests: see tests/run"),
-    ("bad-test", "about tests: see tests/run"),
-    ("bad-usage", "about the command line: see tests/run"),
 ];
 
 #[test]
@@ -113,18 +113,21 @@ fn every_code_is_explained_and_shown() {
         let words: Vec<&str> = row.split('"').collect();
         let (name, explanation) = (words[1], words[3]);
         assert!(explanation.len() > 30, "say in a full sentence what it means: {row}");
-        let case = tests_dir().join(format!("golden/diag/{name}.bt"));
-        match NO_GOLDEN.iter().find(|row| row.0 == name) {
-            None if case.exists() => {}
+        let golden = tests_dir().join(format!("golden/diag/{name}.bt"));
+        let run = IN_RUN_CASES.iter().find(|row| row.0 == name);
+        let case = run.map_or(golden, |row| tests_dir().join(format!("run/{}.bt", row.1)));
+        // The number stands behind the name of the constant: `SYNTAX = 101 "syntax" …`.
+        let number = words[0].rsplit(' ').find(|word| !word.is_empty()).unwrap_or_default();
+        let shown = read_to_string(case).is_ok_and(|text| text.contains(&format!("[H{number:0>4}]")));
+        match NO_CASE.iter().find(|row| row.0 == name) {
+            None if shown => {}
             None => missing.push(name),
-            Some((_, reason)) => {
-                assert!(!case.exists(), "{name} has a golden case: take it off NO_GOLDEN ({reason})")
-            }
+            Some((_, reason)) => assert!(!shown, "{name} has a case: take it off NO_CASE ({reason})"),
         }
     }
     assert!(
         missing.is_empty(),
-        "show in tests/golden/diag/NAME.bt, or say in NO_GOLDEN why not: {missing:?}"
+        "show in tests/golden/diag/NAME.bt, or name a run case in IN_RUN_CASES: {missing:?}"
     );
 }
 

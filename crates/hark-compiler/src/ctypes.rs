@@ -5,6 +5,7 @@
 use crate::kernel_types::KernelTypes;
 use crate::types::{Space, Type};
 use hark_btf::{Btf, Kind, TypeId};
+use hark_diag::did_you_mean;
 use hark_object::{EnumTy, Member, StructTy, Ty};
 use indexmap::IndexMap;
 use std::fmt;
@@ -234,6 +235,18 @@ impl CTypes {
         }
         let (id, enumerator) = self.btf.get()?.enumerator(name)?;
         Some((enumerator.value as i64, self.btf_type(id)))
+    }
+
+    /// The enumerator nearest to a name that is none, of the script or the kernel. Reads all of the kernel's types.
+    pub fn near_enumerator(&self, name: &str) -> Option<String> {
+        let own = self.enumerators.keys().map(|name| name.to_string());
+        let btf = self.btf.get();
+        let of_kernel = btf.into_iter().flat_map(|btf| {
+            let enums = btf.types_of(Kind::Enum).chain(btf.types_of(Kind::Enum64));
+            enums.flat_map(|ty| ty.enumerators().map(|e| e.name.to_string()).collect::<Vec<_>>())
+        });
+        let all: Vec<String> = own.chain(of_kernel).collect();
+        did_you_mean(name, all.iter().map(String::as_str)).map(str::to_string)
     }
 
     /// A member of a struct, searched through anonymous ones.

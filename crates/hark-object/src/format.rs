@@ -163,7 +163,11 @@ impl Format {
         let wanted = self.conversions().count();
         if wanted != args.len() {
             let plural = if wanted == 1 { "" } else { "s" };
-            let message = format!("the format takes {wanted} argument{plural}, but {} are given", args.len());
+            let message = format!(
+                "the format takes {wanted} argument{plural}, but {} {} given",
+                args.len(),
+                if args.len() == 1 { "is" } else { "are" }
+            );
             return Err(FormatError { at: 0, message });
         }
         self.conversions().zip(args).try_for_each(|(conv, ty)| conv.check(ty))

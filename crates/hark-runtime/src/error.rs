@@ -1,6 +1,6 @@
 //! What can go wrong while an object is loaded and run, and how it is told.
 
-use bpf_syscall::SysError;
+use bpf_syscall::{Errno, SysError};
 use hark_diag::{Code, Diagnostic, Span};
 use hark_object::ProbeDef;
 use probe_attach::AttachError;
@@ -112,7 +112,13 @@ impl RunError {
     pub fn diagnostic(&self) -> Diagnostic {
         match self {
             RunError::Map { error, .. } => {
-                with_hint(Diagnostic::error_without_span(load_code(error), self.to_string()), error)
+                let diag = Diagnostic::error_without_span(load_code(error), self.to_string());
+                // What these numbers mean of programs is nothing that helps here.
+                if [Errno::E2BIG, Errno::ENOMEM].contains(&error.errno) {
+                    diag.with_help("the map is too large: lower max_map_keys or max_strlen, or the size it is declared with")
+                } else {
+                    with_hint(diag, error)
+                }
             }
             RunError::Program { error, .. } => {
                 with_hint(Diagnostic::error_without_span(load_code(error), self.to_string()), error)
@@ -152,7 +158,6 @@ impl RunError {
 }
 
 fn load_code(error: &SysError) -> Code {
-    use bpf_syscall::Errno;
     if [Errno::EPERM, Errno::EACCES].contains(&error.errno) { Code::NO_PERMISSION } else { Code::CANNOT_LOAD }
 }
 

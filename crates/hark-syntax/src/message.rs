@@ -197,6 +197,9 @@ fn hint(slice: &str, at: usize, rest: &str, expected: &[&str], entry: Rule) -> O
         _ if entry == Rule::head_entry && before.rsplit(':').next().is_some_and(|run| run.contains('/')) => {
             BLANK_BEFORE_PREDICATE
         }
+        "{" if entry == Rule::head_entry && before.ends_with('=') => {
+            "the block of settings is called config: `config = { max_strlen = 64 }`"
+        }
         "" if entry == Rule::macro_entry && expected.contains(&"`(`") => {
             "a macro has parentheses even if it takes nothing: `macro f() { … }`"
         }

@@ -129,7 +129,11 @@ pub fn kind_named(name: &str, span: Span) -> Result<&'static dyn ProbeKind, Diag
     }
     let mut diag = Diagnostic::error(Code::UNKNOWN_PROBE_TYPE, span, format!("unknown probe type: {name}"));
     let names = ALL.iter().flat_map(|k| std::iter::once(k.name()).chain(k.aliases().iter().copied()));
-    if let Some(near) = did_you_mean(name, names) {
+    // As people write them: `BEGNI` is near `BEGIN`, not `begin`.
+    let capital = name.chars().any(char::is_uppercase);
+    let names: Vec<String> =
+        names.map(|near| if capital { near.to_ascii_uppercase() } else { near.to_string() }).collect();
+    if let Some(near) = did_you_mean(name, names.iter().map(String::as_str)) {
         diag = diag.with_help(format!("did you mean `{near}`?"));
     }
     Err(diag)

@@ -254,6 +254,8 @@ impl Checker<'_> {
             diag = diag.with_help(format!("did you mean `{near}`?"));
         } else if self.find_var(name).is_some() {
             diag = diag.with_help(format!("variables are written with a dollar: ${name}"));
+        } else if let Some(near) = self.types.near_enumerator(name) {
+            diag = diag.with_help(format!("did you mean `{near}`?"));
         }
         self.fail(diag)
     }

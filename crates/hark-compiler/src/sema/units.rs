@@ -105,6 +105,17 @@ pub(super) fn find<'a>(
         );
         units.clear();
     }
+    if units.len() as u64 > config.max_bpf_progs {
+        let message = format!(
+            "the script becomes {} programs, more than max_bpf_progs ({}) permits",
+            units.len(),
+            config.max_bpf_progs
+        );
+        diags.push(Diagnostic::error_without_span(Code::TOO_MANY_PROBES, message).with_help(
+            "blocks that use `probe` need a program for each match; raise max_bpf_progs in a config block or BPFTRACE_MAX_BPF_PROGS",
+        ));
+        units.clear();
+    }
     units
 }
 
