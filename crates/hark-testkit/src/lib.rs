@@ -12,6 +12,7 @@ pub mod corpus;
 pub mod generate;
 pub mod golden;
 pub mod languages;
+pub mod mutate;
 pub mod oracle;
 pub mod pattern;
 pub mod reference;

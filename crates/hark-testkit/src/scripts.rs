@@ -76,6 +76,35 @@ impl Compiler {
     }
 }
 
+/// Formats a script and looks at the result: it means the same, has the same comments and stays as it is when it is
+/// formatted again. `None` if the script has errors.
+pub fn format_faults(name: &str, text: &str) -> Option<String> {
+    let mut map = SourceMap::default();
+    let options = hark_syntax::ParseOptions::default();
+    let mut tree = |text: &str| {
+        let parsed = hark_syntax::parse(map.add(name, text), text, &options);
+        let comments = parsed.script.comments.len();
+        (hark_syntax::dump(&parsed.script), comments, parsed.diags.iter().any(|diag| diag.is_error()))
+    };
+    let (meaning, comments, broken) = tree(text);
+    if broken {
+        return None;
+    }
+    let file = SourceMap::default().add(name, text);
+    let Ok(once) = hark_syntax::format(file, text, &options) else {
+        return Some("it cannot be formatted".into());
+    };
+    let (after, kept, broken) = tree(&once);
+    let twice = hark_syntax::format(file, &once, &options).unwrap_or_default();
+    let faults = [
+        (broken, "what comes out has errors"),
+        (after != meaning, "what comes out means something else"),
+        (kept != comments, "comments are lost"),
+        (twice != once, "formatting again changes it again"),
+    ];
+    Some(faults.iter().filter(|fault| fault.0).map(|fault| fault.1).collect::<Vec<_>>().join(", "))
+}
+
 /// The blocks of a Markdown text that are marked ```` ```LANGUAGE ````: the line on which each begins, and its text.
 pub fn blocks(markdown: &str, language: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
