@@ -118,7 +118,7 @@ fn every_code_is_explained_and_shown() {
         let case = run.map_or(golden, |row| tests_dir().join(format!("run/{}.bt", row.1)));
         // The number stands behind the name of the constant: `SYNTAX = 101 "syntax" …`.
         let number = words[0].rsplit(' ').find(|word| !word.is_empty()).unwrap_or_default();
-        let shown = read_to_string(case).is_ok_and(|text| text.contains(&format!("[H{number:0>4}]")));
+        let shown = read_to_string(case).is_ok_and(|text| text.contains(&format!("H{number:0>4}")));
         match NO_CASE.iter().find(|row| row.0 == name) {
             None if shown => {}
             None => missing.push(name),
