@@ -299,7 +299,7 @@ impl<'a> Checker<'a> {
         if self.unevaluated == 0 && self.unassigned.contains_key(&id) {
             let name = &self.vars[self.unit][id.0 as usize].name;
             let message = format!("${name} is used before it is assigned: it is zero here");
-            let diag = Diagnostic::warning(Code::UNDEFINED_VARIABLE, span, message);
+            let diag = Diagnostic::warning(Code::UNASSIGNED, span, message);
             self.report(diag);
         }
     }

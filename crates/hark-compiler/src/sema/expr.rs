@@ -171,6 +171,13 @@ impl Checker<'_> {
             ast::ExprKind::Cast(ty, inner) => {
                 let Some(ty) = self.type_expr(ty) else { return Expr::error(span) };
                 let value = self.value(inner);
+                // A macro casts what it is given, which may be of that type; aggregations are cast to read them.
+                let plain =
+                    self.expanded_from().is_empty() && !matches!(inner.kind, ast::ExprKind::Map { .. });
+                if plain && value.ty == ty && value.as_int().is_none() && value.ty != Type::Unknown {
+                    let message = format!("this is {ty} already: the cast changes nothing");
+                    self.report(Diagnostic::warning(Code::NEEDLESS_CAST, span, message));
+                }
                 self.cast(value, ty, span)
             }
             ast::ExprKind::Field { base, field, .. } => self.field(base, field, span),
