@@ -35,7 +35,11 @@ impl Task {
         let comm = fs::read_to_string("/proc/thread-self/comm").unwrap_or_default();
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let group = groups.lines().find_map(|line| line.strip_prefix("0::/"));
-        let cgroup = group.and_then(|path| host::cgroup_id(format!("/sys/fs/cgroup/{path}").as_ref()).ok());
+        // The second hierarchy lies beside the first where a machine has both.
+        let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+        let cgroup = group.and_then(|path| {
+            mounts.iter().find_map(|mount| host::cgroup_id(format!("{mount}/{path}").as_ref()).ok())
+        });
         Task {
             pid: host::pid(),
             tid: host::tid(),

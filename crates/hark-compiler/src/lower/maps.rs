@@ -8,7 +8,7 @@ use crate::typed::{Expr, MapId};
 use crate::types::Type;
 use bpf_facts::{HelperId, MapType};
 use ebpf_asm::{AtomicOp, MapRef, Size};
-use ebpf_codegen::ir::{BinOp, Builder, Cond, InstData, Type as IrType, Value};
+use ebpf_codegen::ir::{BinOp, Builder, Cond, InstData, Type as IrType, UnOp, Value};
 use hark_object::{Loss, MapRole, Ty, UserMap};
 
 /// `BPF_ANY`: create or replace.
@@ -148,7 +148,13 @@ impl Lower<'_> {
         let map = self.map_ref(map);
         let (map, key, value) = (self.b.map(map), self.address(key), self.address(value));
         let flags = self.b.iconst(flags);
-        self.b.call(HelperId::MAP_UPDATE_ELEM, &[map, key, value, flags])
+        let result = self.b.call(HelperId::MAP_UPDATE_ELEM, &[map, key, value, flags]);
+        self.int_result(result)
+    }
+
+    /// Before Linux 6.4 the operations of maps return an `int`, which leaves the high half of a negative result zero.
+    fn int_result(&mut self, result: Value) -> Value {
+        self.b.unary(UnOp::Sext(Size::W), result)
     }
 
     /// `@m[k]`: the value, or zero.
@@ -359,7 +365,8 @@ impl Lower<'_> {
         let key = self.key(map, Some(key));
         let map = self.map_ref(map);
         let (map, key) = (self.b.map(map), self.address(key));
-        self.b.call(HelperId::MAP_DELETE_ELEM, &[map, key])
+        let result = self.b.call(HelperId::MAP_DELETE_ELEM, &[map, key]);
+        self.int_result(result)
     }
 
     /// Number of entries of a map with keys, by walking over them with an empty callback.
