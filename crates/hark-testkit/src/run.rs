@@ -33,7 +33,8 @@ pub use execute::execute;
 /// | `status` | the exit status expected; 0 if absent |
 /// | `on` | where the case can run, if not everywhere: `"native"`, `"guest"`; then `because` says why |
 /// | `min-kernel` | the oldest kernel that can run it, `"5.17"`; then `because` says why |
-/// | `because` | the reason of `on` or `min-kernel` |
+/// | `max-kernel` | the newest kernel that has what the case is about; then `because` says why |
+/// | `because` | the reason of `on`, `min-kernel` or `max-kernel` |
 /// | `root` | `false`: needs no privileges |
 /// | `timeout` | seconds until the run counts as hung; 10 if absent |
 /// | `kernel-only` | why the embedded engine cannot run the script, although its probes need no kernel |
@@ -53,6 +54,7 @@ pub const KEYS: &[&str] = &[
     "status",
     "on",
     "min-kernel",
+    "max-kernel",
     "because",
     "root",
     "timeout",
@@ -100,6 +102,8 @@ pub struct RunCase {
     pub places: Vec<Place>,
     /// The oldest kernel that can run it.
     pub min_kernel: Option<(u32, u32)>,
+    /// The newest kernel that can run it.
+    pub max_kernel: Option<(u32, u32)>,
     /// Why it cannot run everywhere.
     pub because: String,
     /// True if it needs the privilege to trace.
@@ -227,15 +231,16 @@ impl RunCase {
                 other => bail!("`on` is \"native\" or \"guest\", not {other:?}"),
             });
         }
-        let min_kernel = match case.str("min-kernel")? {
+        let version = |key: &str| match case.str(key)? {
             Some(text) => match parse_version(text) {
-                Some(version) => Some(version),
-                None => bail!("`min-kernel` is of the form \"5.17\", not {text:?}"),
+                Some(version) => Ok(Some(version)),
+                None => bail!("`{key}` is of the form \"5.17\", not {text:?}"),
             },
-            None => None,
+            None => Ok(None),
         };
-        if (min_kernel.is_some() || !places.is_empty()) == because.is_empty() {
-            bail!("`on` and `min-kernel` need a `because`, and it needs one of them");
+        let (min_kernel, max_kernel) = (version("min-kernel")?, version("max-kernel")?);
+        if (min_kernel.is_some() || max_kernel.is_some() || !places.is_empty()) == because.is_empty() {
+            bail!("`on`, `min-kernel` and `max-kernel` need a `because`, and it needs one of them");
         }
         if places.is_empty() {
             places = vec![Place::Native, Place::Guest];
@@ -273,6 +278,7 @@ impl RunCase {
             status: i32::try_from(case.int("status")?.unwrap_or(0))?,
             places,
             min_kernel,
+            max_kernel,
             because,
             needs_root,
             timeout: Duration::from_secs(u64::try_from(case.int("timeout")?.unwrap_or(10))?),
@@ -314,6 +320,11 @@ impl RunCase {
             && machine.kernel < min
         {
             return Outcome::Skipped(format!("needs Linux {}.{}: {}", min.0, min.1, self.because));
+        }
+        if let Some(max) = self.max_kernel
+            && machine.kernel > max
+        {
+            return Outcome::Skipped(format!("needs Linux {}.{} or older: {}", max.0, max.1, self.because));
         }
         match execute(self, machine) {
             Ok(record) => match self.judge(&record) {
