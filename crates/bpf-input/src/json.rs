@@ -3,6 +3,7 @@
 use crate::case::{AttachTo, Case, CaseMap, FuncInfo, Judgement, MapBtf};
 use crate::special::{kind_of, special_fields};
 use bpf_facts::{AttachType, MapType, ProgType, prog_type_by_name};
+use ebpf_asm::unlinked::{BTF_VAR, CALL, CALL_KFUNC, LOAD_IMM64, MAP_FD, MAP_VALUE, set_imm, set_src};
 use hark_btf::Btf;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -31,19 +32,6 @@ pub struct CaseTarget {
     /// Its types.
     pub btf: Option<Arc<Btf>>,
 }
-
-/// The opcode of a two-slot load.
-const LOAD_IMM64: u8 = 0x18;
-/// The opcode of a call.
-const CALL: u8 = 0x85;
-/// `src` of a two-slot load of a map.
-const MAP_FD: u8 = 1;
-/// `src` of a two-slot load of an address in a map value.
-const MAP_VALUE: u8 = 2;
-/// `src` of a two-slot load of a kernel variable's address.
-const BTF_ID: u8 = 3;
-/// `src` of a call of a kernel function.
-const KFUNC: u8 = 2;
 
 /// The case in a line, and the kernel it is for.
 ///
@@ -234,36 +222,28 @@ fn relocate(slots: &mut [[u8; 8]], value: &Value) -> Read<()> {
         let src = if text(row, "kind") == "map_value" { MAP_VALUE } else { MAP_FD };
         set_src(&mut slots[at], src);
         if !row["map_index"].is_null() {
-            set_imm(&mut slots[at], number(row, "map_index")?);
+            set_imm(&mut slots[at], number(row, "map_index")?.cast_signed());
         }
         if src == MAP_VALUE && !row["off"].is_null() {
             let off = number(row, "off")?;
-            set_imm(&mut slots[at + 1], off);
+            set_imm(&mut slots[at + 1], off.cast_signed());
         }
     }
     for row in list(value, "kfuncs") {
         let at = at(slots, row)?;
         if slots[at][0] == CALL {
-            set_src(&mut slots[at], KFUNC);
-            set_imm(&mut slots[at], number(row, "btf_id")?);
+            set_src(&mut slots[at], CALL_KFUNC);
+            set_imm(&mut slots[at], number(row, "btf_id")?.cast_signed());
         }
     }
     for row in list(value, "ksyms") {
         let at = at(slots, row)?;
         if slots[at][0] == LOAD_IMM64 {
-            set_src(&mut slots[at], BTF_ID);
-            set_imm(&mut slots[at], number(row, "btf_id")?);
+            set_src(&mut slots[at], BTF_VAR);
+            set_imm(&mut slots[at], number(row, "btf_id")?.cast_signed());
         }
     }
     Ok(())
-}
-
-fn set_src(slot: &mut [u8; 8], src: u8) {
-    slot[1] = slot[1] & 0x0f | src << 4;
-}
-
-fn set_imm(slot: &mut [u8; 8], imm: u32) {
-    slot[4..].copy_from_slice(&imm.to_le_bytes());
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

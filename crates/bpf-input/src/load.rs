@@ -6,14 +6,10 @@ use bpf_syscall::{
     AttachTarget, BtfFd, FuncInfo, Kernel, LineInfo, LoadError, Loaded, LogLevel, MapBtf, MapCreate, MapFd,
     ProgBtf, ProgLoad, SysError, UpdateMode,
 };
+use ebpf_asm::unlinked::{LOAD_IMM64, MAP_FD, MAP_VALUE, imm, set_imm, src};
 use hark_btf::Btf;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-
-/// The opcode of a two-slot load.
-const LOAD_IMM64: u8 = 0x18;
-/// `src` of a two-slot load of a map, and of an address in a map's value.
-const MAP_LOADS: [u8; 2] = [1, 2];
 
 /// What a case needs before its program can be loaded: maps and types in the kernel. Programs with the same maps and
 /// types can share it.
@@ -97,10 +93,10 @@ pub fn load(
     let mut i = 0;
     while i < slots.len() {
         if slots[i][0] == LOAD_IMM64 {
-            if MAP_LOADS.contains(&(slots[i][1] >> 4)) {
-                let index = u32::from_le_bytes([slots[i][4], slots[i][5], slots[i][6], slots[i][7]]);
+            if matches!(src(&slots[i]), MAP_FD | MAP_VALUE) {
+                let index = imm(&slots[i]).cast_unsigned();
                 let fd = prepared.maps.get(index as usize).map_or(-1, AsRawFd::as_raw_fd);
-                slots[i][4..].copy_from_slice(&fd.to_le_bytes());
+                set_imm(&mut slots[i], fd);
             }
             i += 1;
         }

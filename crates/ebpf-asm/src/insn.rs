@@ -126,6 +126,26 @@ pub enum AluOp {
     Mov,
 }
 
+impl AluOp {
+    /// Every operation, in the order of the definition.
+    pub const ALL: [AluOp; 14] = [
+        AluOp::Add,
+        AluOp::Sub,
+        AluOp::Mul,
+        AluOp::Div,
+        AluOp::Sdiv,
+        AluOp::Mod,
+        AluOp::Smod,
+        AluOp::Or,
+        AluOp::And,
+        AluOp::Xor,
+        AluOp::Lsh,
+        AluOp::Rsh,
+        AluOp::Arsh,
+        AluOp::Mov,
+    ];
+}
+
 /// Byte swaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SwapOp {
@@ -179,6 +199,23 @@ pub enum Cond {
     Sle,
     /// `&`: any common bit set
     Set,
+}
+
+impl Cond {
+    /// Every condition, in the order of the definition.
+    pub const ALL: [Cond; 11] = [
+        Cond::Eq,
+        Cond::Ne,
+        Cond::Gt,
+        Cond::Ge,
+        Cond::Lt,
+        Cond::Le,
+        Cond::Sgt,
+        Cond::Sge,
+        Cond::Slt,
+        Cond::Sle,
+        Cond::Set,
+    ];
 }
 
 /// Index of an instruction in [`Program::insns`]: a `LoadImm64` counts as one.

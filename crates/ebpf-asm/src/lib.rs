@@ -24,6 +24,7 @@ mod insn;
 mod ops;
 mod slots;
 mod text;
+pub mod unlinked;
 
 pub use assembler::{AssembleError, Assembler, Label};
 pub use decode::{DecodeError, DecodeErrorKind, decode};

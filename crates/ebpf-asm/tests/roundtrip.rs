@@ -35,19 +35,7 @@ fn operand() -> impl Strategy<Value = Operand> {
 fn insn(n: u32) -> impl Strategy<Value = Insn> {
     use AluOp::{Add, And, Arsh, Div, Lsh, Mod, Mov, Mul, Or, Rsh, Sdiv, Smod, Sub, Xor};
     let alu = select(vec![Add, And, Arsh, Div, Lsh, Mod, Mov, Mul, Or, Rsh, Sdiv, Smod, Sub, Xor]);
-    let cond = select(vec![
-        Cond::Eq,
-        Cond::Ne,
-        Cond::Gt,
-        Cond::Ge,
-        Cond::Lt,
-        Cond::Le,
-        Cond::Sgt,
-        Cond::Sge,
-        Cond::Slt,
-        Cond::Sle,
-        Cond::Set,
-    ]);
+    let cond = select(Cond::ALL.to_vec());
     let movsx = select(vec![
         (Width::W32, Size::B),
         (Width::W32, Size::H),

@@ -8,7 +8,7 @@ use ebpf_asm::{AluOp, Cond, Imm64, Insn, InsnIdx, Operand, Program, Reg, Width, 
 use ebpf_interp::{Access, Code, Entry, Memory, NoHelpers, Outcome, Trap, TrapKind, run};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, proptest};
 use proptest::test_runner::TestRunner;
-use support::{ALU, CONDS, alu, anything, arithmetic, compare, number, width};
+use support::{alu, anything, arithmetic, compare, number, width};
 
 fn execute(insns: Vec<Insn>, entry: Entry<'_>) -> Result<Outcome, Trap> {
     let program = Program { insns, locs: Vec::new() };
@@ -56,7 +56,7 @@ proptest! {
     #[test]
     fn arithmetic_is_what_a_second_opinion_says(w in width(), a in number(), b in number()) {
         let entry = || Entry { args: [0, b, 0, 0, 0], ..Entry::with_context(0) };
-        for op in ALU {
+        for op in AluOp::ALL {
             let in_register = execute(operation(w, op, a, Operand::Reg(Reg::R2)), entry());
             prop_assert_eq!(in_register.map(|o| o.r0), Ok(alu(w, op, a, b)), "{:?} {:?}", op, w);
             let imm = b as i32;
@@ -68,7 +68,7 @@ proptest! {
     #[test]
     fn comparisons_are_what_a_second_opinion_says(w in width(), a in number(), b in number()) {
         let entry = || Entry { args: [0, b, 0, 0, 0], ..Entry::with_context(0) };
-        for cond in CONDS {
+        for cond in Cond::ALL {
             let in_register = execute(comparison(w, cond, a, Operand::Reg(Reg::R2)), entry());
             prop_assert_eq!(in_register.map(|o| o.r0), Ok(compare(w, cond, a, b).into()), "{:?} {:?}", cond, w);
             let imm = b as i32;
@@ -108,7 +108,7 @@ fn kernel_program() -> impl Strategy<Value = Vec<Insn>> {
         let mut insns: Vec<Insn> = (0..6).map(|n| constant(r(n), start[n])).collect();
         for (insn, jump, w, n) in body {
             if jump < 40 {
-                let cond = CONDS[usize::from(jump) % CONDS.len()];
+                let cond = Cond::ALL[usize::from(jump) % Cond::ALL.len()];
                 let to = InsnIdx(insns.len() as u32 + 2);
                 let lhs = r(usize::from(jump) % 6);
                 insns.push(Insn::JumpIf { w, cond, lhs, rhs: Operand::Imm(n as i32), to });

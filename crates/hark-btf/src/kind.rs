@@ -119,7 +119,7 @@ impl Kind {
     }
 
     /// Length of what follows the 12-byte header of a type with `vlen` elements.
-    pub(crate) fn body_len(self, vlen: u32) -> usize {
+    pub fn body_len(self, vlen: u32) -> usize {
         let vlen = vlen as usize;
         match self {
             Kind::Int | Kind::Var | Kind::DeclTag => 4,

@@ -2,7 +2,8 @@
 
 use super::btf_ext::CoreRecord;
 use super::core_match::{candidates, fields_compatible, types_compatible, types_match};
-use super::link::{essential_name, poison, set_imm};
+use super::link::{essential_name, poison};
+use ebpf_asm::unlinked::set_imm;
 use hark_btf::{Btf, Kind, Type, TypeId};
 
 /// The types of the object and of the kernel.

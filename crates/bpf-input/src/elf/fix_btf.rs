@@ -60,7 +60,7 @@ pub(super) fn fix(bytes: &[u8], object: &ObjectFile<'_>) -> Result<Vec<u8>, ElfE
             }
             _ => {}
         }
-        at += HEAD + body_len(ty.kind(), ty.vlen());
+        at += HEAD + ty.kind().body_len(ty.vlen());
     }
     name_params(&btf, bytes, &mut out);
     Ok(out)
@@ -113,7 +113,7 @@ fn name_params(btf: &Btf, bytes: &[u8], out: &mut [u8]) {
     let mut at = word(4) as usize + word(8) as usize;
     for ty in btf.own_types() {
         offsets.push(at);
-        at += HEAD + body_len(ty.kind(), ty.vlen());
+        at += HEAD + ty.kind().body_len(ty.vlen());
     }
     for ty in btf.own_types().filter(|ty| ty.kind() == Kind::Func && ty.linkage() == Some(Linkage::Extern)) {
         let Some(proto) = ty.target() else { continue };
@@ -129,26 +129,5 @@ fn name_params(btf: &Btf, bytes: &[u8], out: &mut [u8]) {
                 out[param..param + 4].copy_from_slice(&name.to_le_bytes());
             }
         }
-    }
-}
-
-/// Bytes behind a type's head. Source: `include/uapi/linux/btf.h`.
-fn body_len(kind: Kind, vlen: u32) -> usize {
-    let vlen = vlen as usize;
-    match kind {
-        Kind::Int | Kind::Var | Kind::DeclTag => 4,
-        Kind::Array => 12,
-        Kind::Struct | Kind::Union | Kind::Datasec | Kind::Enum64 => 12 * vlen,
-        Kind::Enum | Kind::FuncProto => 8 * vlen,
-        Kind::Void
-        | Kind::Ptr
-        | Kind::Fwd
-        | Kind::Typedef
-        | Kind::Volatile
-        | Kind::Const
-        | Kind::Restrict
-        | Kind::Func
-        | Kind::Float
-        | Kind::TypeTag => 0,
     }
 }

@@ -6,22 +6,15 @@ use super::core_relo::{self, Core};
 use super::maps::{MapTable, Place};
 use crate::case::{Case, FuncInfo, LineInfo};
 use bpf_facts::{ProgType, SECTIONS};
+use ebpf_asm::unlinked::{
+    self, BTF_VAR, CALL, CALL_KFUNC, CALL_LOCAL, FUNC, LOAD_IMM64, MAP_FD, MAP_VALUE, set_imm, set_src,
+};
 use hark_btf::{Btf, Kind, TypeId};
 use hark_symbols::{ObjectFile, ObjectSymbol};
 
 /// Bytes of an instruction.
 const SLOT: u64 = 8;
 /// Opcodes: a load of two slots, a call.
-const LOAD_IMM64: u8 = 0x18;
-const CALL: u8 = 0x85;
-/// `src` of a load of two slots: a map, a map value's address, a kernel variable's, a function's.
-const MAP_FD: u8 = 1;
-const MAP_VALUE: u8 = 2;
-const BTF_ID: u8 = 3;
-const FUNC: u8 = 4;
-/// `src` of a call: a function of the program, of the kernel.
-const PSEUDO_CALL: u8 = 1;
-const KFUNC: u8 = 2;
 /// Call of a helper that no kernel has, for what must not be reached.
 const POISON: i32 = 0x0bad_2310;
 /// What an address that only the running kernel could tell is taken to be.
@@ -146,8 +139,8 @@ impl<'a> Linker<'a> {
                 .binary_search_by_key(&here, |r| r.offset)
                 .ok()
                 .and_then(|r| self.object.symbols.get(relocations[r].symbol));
-            let imm = i32::from_le_bytes([slot[4], slot[5], slot[6], slot[7]]);
-            if slot[0] == CALL && slot[1] >> 4 == PSEUDO_CALL {
+            let imm = unlinked::imm(&slot);
+            if slot[0] == CALL && unlinked::src(&slot) == CALL_LOCAL {
                 let target = match symbol {
                     Some(symbol) => match symbol.section {
                         None => {
@@ -256,7 +249,7 @@ impl<'a> Linker<'a> {
         let id = kernel.and_then(|btf| btf.find(kind, name));
         match id {
             Some(TypeId(id)) if typed == Some(true) => {
-                set_src(&mut case.slots[place], BTF_ID);
+                set_src(&mut case.slots[place], BTF_VAR);
                 set_imm(&mut case.slots[place], id as i32);
                 set_imm(&mut case.slots[place + 1], 0);
             }
@@ -273,7 +266,7 @@ impl<'a> Linker<'a> {
         let id = self.kernel.btf.as_deref().and_then(|btf| btf.find(Kind::Func, name));
         match id {
             Some(id) => {
-                set_src(&mut case.slots[place], KFUNC);
+                set_src(&mut case.slots[place], CALL_KFUNC);
                 set_imm(&mut case.slots[place], id.0 as i32);
             }
             None if symbol.weak => poison(&mut case.slots[place]),
@@ -311,12 +304,4 @@ fn set_const(case: &mut Case, place: usize, value: u64) {
 pub(super) fn poison(slot: &mut [u8; 8]) {
     *slot = [CALL, 0, 0, 0, 0, 0, 0, 0];
     set_imm(slot, POISON);
-}
-
-pub(super) fn set_src(slot: &mut [u8; 8], src: u8) {
-    slot[1] = slot[1] & 0x0f | src << 4;
-}
-
-pub(super) fn set_imm(slot: &mut [u8; 8], imm: i32) {
-    slot[4..].copy_from_slice(&imm.to_le_bytes());
 }

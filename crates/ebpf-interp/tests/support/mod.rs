@@ -8,35 +8,6 @@ use ebpf_asm::{
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
 
-pub const ALU: [AluOp; 14] = [
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::Sdiv,
-    AluOp::Mod,
-    AluOp::Smod,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Xor,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Arsh,
-    AluOp::Mov,
-];
-pub const CONDS: [Cond; 11] = [
-    Cond::Eq,
-    Cond::Ne,
-    Cond::Gt,
-    Cond::Ge,
-    Cond::Lt,
-    Cond::Le,
-    Cond::Sgt,
-    Cond::Sge,
-    Cond::Slt,
-    Cond::Sle,
-    Cond::Set,
-];
 const SIZES: [Size; 4] = [Size::B, Size::H, Size::W, Size::Dw];
 const ATOMICS: [AtomicOp; 6] =
     [AtomicOp::Add, AtomicOp::Or, AtomicOp::And, AtomicOp::Xor, AtomicOp::Xchg, AtomicOp::Cmpxchg];
@@ -124,7 +95,7 @@ fn operand(n: u8) -> impl Strategy<Value = Operand> {
 
 /// Arithmetic on the first `n` registers that every verifier lets pass.
 pub fn arithmetic(n: u8) -> impl Strategy<Value = Insn> {
-    let alu = (width(), select(&ALU[..]), reg(n), operand(n)).prop_map(|(w, op, dst, src)| {
+    let alu = (width(), select(&AluOp::ALL[..]), reg(n), operand(n)).prop_map(|(w, op, dst, src)| {
         let src = match (op, src) {
             (AluOp::Lsh | AluOp::Rsh | AluOp::Arsh, Operand::Imm(n)) => {
                 Operand::Imm(n & (bits(w) as i32 - 1))
@@ -180,7 +151,7 @@ pub fn anything(len: u32) -> impl Strategy<Value = Insn> {
         3 => (reg(11), imm).prop_map(|(dst, imm)| Insn::LoadImm64 { dst, imm }),
         1 => to().prop_map(|to| Insn::Jump { to }),
         1 => to().prop_map(|to| Insn::MayGoto { to }),
-        3 => (width(), select(&CONDS[..]), reg(11), operand(11), to())
+        3 => (width(), select(&Cond::ALL[..]), reg(11), operand(11), to())
             .prop_map(|(w, cond, lhs, rhs, to)| Insn::JumpIf { w, cond, lhs, rhs, to }),
         3 => helper.prop_map(|id| Insn::Call(Callee::Helper(id))),
         1 => to().prop_map(|to| Insn::Call(Callee::Local(to))),

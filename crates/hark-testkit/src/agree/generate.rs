@@ -371,25 +371,12 @@ impl Gen<'_> {
     }
 
     fn branch(&mut self) {
-        const CONDS: [Cond; 11] = [
-            Cond::Eq,
-            Cond::Ne,
-            Cond::Gt,
-            Cond::Ge,
-            Cond::Lt,
-            Cond::Le,
-            Cond::Sgt,
-            Cond::Sge,
-            Cond::Slt,
-            Cond::Sle,
-            Cond::Set,
-        ];
         let Some(lhs) = self.number() else { return self.constant() };
         let rhs = match self.number() {
             Some(other) if self.rng.chance(25) => Operand::Reg(other),
             _ => Operand::Imm(self.imm()),
         };
-        let (w, cond, label) = (self.width(), *self.rng.pick(&CONDS), self.ahead());
+        let (w, cond, label) = (self.width(), *self.rng.pick(&Cond::ALL), self.ahead());
         self.a.jump_if(w, cond, lhs, rhs, label);
         if self.rng.chance(4) {
             // An `else` part.

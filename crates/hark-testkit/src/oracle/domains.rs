@@ -7,35 +7,6 @@ use bpf_facts::{Arch, KernelProfile, ProgType};
 use ebpf_asm::{AluOp, Cond, Imm64, Insn, InsnIdx, Operand, Program, Reg, Size, SwapOp, Width};
 use verifier_sim::{Bounds, Options, ProgEnv, verify};
 
-const OPS: [AluOp; 14] = [
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::Sdiv,
-    AluOp::Mod,
-    AluOp::Smod,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Xor,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Arsh,
-    AluOp::Mov,
-];
-const CONDS: [Cond; 11] = [
-    Cond::Eq,
-    Cond::Ne,
-    Cond::Gt,
-    Cond::Ge,
-    Cond::Lt,
-    Cond::Le,
-    Cond::Sgt,
-    Cond::Sge,
-    Cond::Slt,
-    Cond::Sle,
-    Cond::Set,
-];
 const SIZES: [Size; 4] = [Size::B, Size::H, Size::W, Size::Dw];
 /// Registers that hold numbers; `r9` holds the context.
 const NUMBERS: u8 = 6;
@@ -96,11 +67,11 @@ fn arithmetic(rng: &mut Rng) -> Program {
         let w = if rng.chance(50) { Width::W64 } else { Width::W32 };
         match rng.below(10) {
             0..=4 => {
-                let op = *rng.pick(&OPS);
+                let op = *rng.pick(&AluOp::ALL);
                 insns.push(alu(w, op, dst, operand(rng, w, op, src)));
             }
             5 | 6 => {
-                let cond = *rng.pick(&CONDS);
+                let cond = *rng.pick(&Cond::ALL);
                 let rhs = if rng.chance(50) { Operand::Reg(src) } else { Operand::Imm(number(rng) as i32) };
                 open.push((insns.len(), 1 + rng.below(4)));
                 insns.push(Insn::JumpIf { w, cond, lhs: dst, rhs, to: InsnIdx(0) });

@@ -302,20 +302,6 @@ mod tests {
     use bpf_facts::V;
     use proptest::prelude::*;
 
-    const CONDS: [Cond; 11] = [
-        Cond::Eq,
-        Cond::Ne,
-        Cond::Gt,
-        Cond::Ge,
-        Cond::Lt,
-        Cond::Le,
-        Cond::Sgt,
-        Cond::Sge,
-        Cond::Slt,
-        Cond::Sle,
-        Cond::Set,
-    ];
-
     fn holds(w: Width, c: Cond, x: u64, y: u64) -> bool {
         let (x, y) = if w == Width::W32 { (x & 0xffff_ffff, y & 0xffff_ffff) } else { (x, y) };
         let (sx, sy) =
@@ -342,7 +328,7 @@ mod tests {
             for version in [V(5, 10), V(6, 1), V(6, 12), V(6, 18)] {
                 let era = Era::of(version);
                 for w in [Width::W32, Width::W64] {
-                    for c in CONDS {
+                    for c in Cond::ALL {
                         let truth = holds(w, c, x, y);
                         if let Some(known) = outcome(era, w, c, &a, &b) {
                             prop_assert_eq!(known, truth, "{} {:?} {:?} {:#x} {:#x}", version, w, c, x, y);
