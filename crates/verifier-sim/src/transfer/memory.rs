@@ -50,6 +50,10 @@ impl Walk<'_> {
         let mut value = self.load_value(size.bytes(), sext, base, i32::from(off), atomic)?;
         if value.is_scalar() && size != Size::Dw {
             if sext {
+                // What the sign changes is another number than the one that lies there.
+                if !value.val.fits(size.bytes() * 8 - 1) {
+                    value.unlink();
+                }
                 value.val.sign_extend(size.bytes());
             } else {
                 value.val.truncate(size.bytes(), self.env.era);
