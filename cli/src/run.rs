@@ -1,6 +1,6 @@
 //! `hark FILE`, `hark -e PROGRAM`: compile, load, attach, print until the end.
 
-use crate::engine::{self, Refusal};
+use crate::engine::{Candidates, Refusal};
 use crate::{BufferMode, Format, INACCURATE, REFUSED, RunArgs, RunMode, WRONG, files, host, usage};
 use bpf_syscall::child::{Child, split_words};
 use bpf_syscall::wait::Process;
@@ -36,9 +36,9 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
     let mut target = host::target(catalog.clone());
     let without = args.without_features();
     without.iter().for_each(|feature| target.profile.set(*feature, false));
-    if engine::will_embed(args.engine) {
-        // That machine has no task_struct.
-        target.profile.set(bpf_facts::Feature::CurrentTaskBtf, false);
+    let candidates = Candidates::new(args.engine);
+    if candidates.will_embed() {
+        ebpf_interp::confine(&mut target.profile);
     }
     let mut options = Options {
         allow_unsafe: args.allow_unsafe,
@@ -72,7 +72,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         Ok(RunMode::Run | RunMode::Format) => hark_runtime::Mode::Run,
         Err(message) => return usage(&message),
     };
-    let engine = match engine::choose(args.engine, &compilation.object, target.n_cpus, &target.btf) {
+    let engine = match candidates.choose(&compilation.object, target.n_cpus, &target.btf) {
         Ok(engine) => engine,
         Err(Refusal::System(e)) => return fail(&sources, &RunError::System(e)),
         Err(Refusal::Lacking(what)) => return usage(&format!("--engine sim: {what} needs the kernel")),

@@ -23,5 +23,5 @@ mod trap;
 pub use code::Code;
 pub use machine::{Entry, Helpers, Machine, NoHelpers, Observed, Observer, Outcome, observe, run};
 pub use memory::{Access, Fault, Memory, RegionId};
-pub use sim::{SimClock, SimKernel, Site, Task, helpers, simulates};
+pub use sim::{SimClock, SimKernel, Site, Task, confine, helpers, simulates};
 pub use trap::{Trap, TrapKind};

@@ -11,7 +11,7 @@ mod ring;
 mod sites;
 mod task;
 
-pub use self::helpers::simulates;
+pub use self::helpers::{confine, simulates};
 pub use sites::Site;
 pub use task::{SimClock, Task};
 

@@ -6,7 +6,7 @@ use crate::context::context;
 use crate::memory::{Objects, bad};
 use crate::syntax::{Assignment, StepKind, Test, Value};
 use crate::task::task_image;
-use bpf_facts::{Arch, Feature, ProgType, ctx_layout};
+use bpf_facts::{Arch, ProgType, ctx_layout};
 use ebpf_interp::{SimClock, SimKernel, Task};
 use hark_btf::Btf;
 use hark_compiler::probes::{Ap, kind_named};
@@ -98,8 +98,7 @@ pub fn run(
     target.catalog = catalog.clone();
     target.n_cpus = CPUS;
     target.pid_namespace = false;
-    // The simulated machine has no task_struct to load from.
-    target.profile.set(Feature::CurrentTaskBtf, false);
+    ebpf_interp::confine(&mut target.profile);
     let mut compiled: BTreeMap<&[String], Compilation> = BTreeMap::new();
     let mut report = Report::default();
     for test in tests.iter().filter(|test| wanted(&test.name)) {

@@ -5,7 +5,7 @@ use super::{SimClock, Task};
 use crate::machine::{Helpers, Machine};
 use crate::memory::Memory;
 use crate::trap::{Trap, TrapKind};
-use bpf_facts::{Arch, HelperId, call_convention};
+use bpf_facts::{Arch, Feature, HelperId, KernelProfile, call_convention};
 use bpf_syscall::clock::Clock;
 use bpf_syscall::{Errno, UpdateMode};
 use std::collections::BTreeMap;
@@ -42,6 +42,11 @@ pub(crate) fn map_handle(map: usize) -> u64 {
 /// Whether the simulated kernel executes a helper when `task` runs.
 pub fn simulates(id: HelperId, task: &Task) -> bool {
     find(id).is_some() && (id != HelperId::GET_CURRENT_TASK || task.address.is_some())
+}
+
+/// Takes from a profile what the simulated kernel has no twin of, so that programs made for it do without.
+pub fn confine(profile: &mut KernelProfile) {
+    profile.set(Feature::CurrentTaskBtf, false);
 }
 
 type Helper = fn(&mut World, &mut Machine<'_>, [u64; 5]) -> Result<u64, Trap>;
