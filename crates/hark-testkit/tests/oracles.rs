@@ -55,7 +55,7 @@ fn texts_are_parsed_and_formatted() {
 #[test]
 fn scripts_that_type_check_compile_and_mean_the_same_optimised() {
     let with = Compilers::new(Some(fixture("mini.btf")));
-    judge(12, 400, |bytes| compiler(bytes, &with));
+    judge(4, 300, |bytes| compiler(bytes, &with));
 }
 
 #[test]

@@ -19,8 +19,11 @@ enum Held {
     Agg(&'static str),
 }
 
-/// The maps of every script: name, number of numbers in the key, whether a text follows, what it holds.
-const MAPS: &[(&str, u32, bool, Held)] = &[
+/// A map: name, number of numbers in the key, whether a text follows, what it holds.
+type Map = (&'static str, u32, bool, Held);
+
+/// The maps that scripts may have: name, number of numbers in the key, whether a text follows, what it holds.
+const MAPS: &[Map] = &[
     ("@", 0, false, Held::Value(Ty::Int)),
     ("@a", 1, false, Held::Value(Ty::Int)),
     ("@b", 2, false, Held::Value(Ty::Int)),
@@ -44,9 +47,20 @@ const TEXTS: &[&str] = &["\"\"", "\"a\"", "\"abc\"", "\"a longer text than the o
 /// Statements inside each other.
 const DEPTH: u32 = 3;
 
+/// The call of an aggregation.
+fn aggregation(name: &str, of: &str) -> String {
+    match name {
+        "count()" => "count()".to_owned(),
+        "lhist" => format!("lhist((int64)({of}), 0, 100, 10)"),
+        _ => format!("{name}((int64)({of}))"),
+    }
+}
+
 struct Gen<'a> {
     rng: &'a mut Rng,
     out: String,
+    /// The script's maps.
+    maps: Vec<Map>,
     /// Variables in scope.
     vars: Vec<(String, Ty)>,
     /// Variables so far: each has a name of its own.
@@ -56,7 +70,14 @@ struct Gen<'a> {
 
 /// A script of BEGIN, END and intervals.
 pub fn script(rng: &mut Rng) -> String {
-    let mut g = Gen { rng, out: String::new(), vars: Vec::new(), n_vars: 0, loops: 0 };
+    // The first two are those that everything can be done with.
+    let mut i = 0;
+    let mut some = |_: &&Map| {
+        i += 1;
+        i <= 2 || rng.chance(40)
+    };
+    let maps = MAPS.iter().filter(|map| some(map)).copied().collect();
+    let mut g = Gen { rng, out: String::new(), maps, vars: Vec::new(), n_vars: 0, loops: 0 };
     if g.rng.chance(15) {
         let n = *g.rng.pick(&[16, 32, 64, 200, 1024]);
         let _ = writeln!(g.out, "config = {{ max_strlen = {n} }}");
@@ -81,6 +102,20 @@ impl Gen<'_> {
             let _ = write!(self.out, " /{condition}/");
         }
         self.out.push_str(" {\n");
+        if attach == "BEGIN" {
+            // Every map has a type before it is read.
+            for (name, numbers, text, held) in self.maps.clone() {
+                let mut key = vec!["0".to_owned(); numbers as usize];
+                key.extend(text.then(|| "\"k\"".to_owned()));
+                let value = match held {
+                    Held::Value(Ty::Int) => "(int64)0".to_owned(),
+                    Held::Value(Ty::Text) => "\"\"".to_owned(),
+                    Held::Value(Ty::Pair) => "((int64)0, (int64)0)".to_owned(),
+                    Held::Agg(agg) => aggregation(agg, "0"),
+                };
+                self.line(&format!("{name}{} = {value}", Gen::brackets(&key)));
+            }
+        }
         let n = 1 + self.rng.below(9);
         for _ in 0..n {
             self.statement(0);
@@ -177,7 +212,13 @@ impl Gen<'_> {
             }
             19 if compound && self.loops == 0 => {
                 self.loops += 2;
-                let map = *self.rng.pick(&["@a", "@b", "@k", "@c"]);
+                let keyed: Vec<Map> = self
+                    .maps
+                    .iter()
+                    .filter(|map| map.1 + u32::from(map.2) > 0 && map.0 != "@l")
+                    .copied()
+                    .collect();
+                let map = self.rng.pick(&keyed).0;
                 let var = self.fresh();
                 let _ = write!(self.out, "for ({var} : {map}) {{ print({var}); ");
                 if self.rng.chance(40) && map == "@a" {
@@ -241,13 +282,11 @@ impl Gen<'_> {
     }
 
     fn assign_map(&mut self) {
-        let (name, numbers, text, held) = *self.rng.pick(MAPS);
+        let (name, numbers, text, held) = *self.rng.pick(&self.maps);
         let key = self.key(numbers, text);
         let value = match held {
             Held::Value(ty) => self.value(ty, 3),
-            Held::Agg("count()") => "count()".to_owned(),
-            Held::Agg("lhist") => format!("lhist({}, 0, 100, 10)", self.int(2)),
-            Held::Agg(agg) => format!("{agg}({})", self.int(2)),
+            Held::Agg(agg) => aggregation(agg, &self.int(2)),
         };
         self.line(&format!("{name}{} = {value}", Gen::brackets(&key)));
     }
@@ -269,9 +308,14 @@ impl Gen<'_> {
     }
 
     fn map_with_key(&mut self, wanted: impl Fn(Held) -> bool) -> (&'static str, Vec<String>) {
-        let fitting: Vec<_> = MAPS.iter().filter(|map| wanted(map.3)).collect();
-        let (name, numbers, text, _) = **self.rng.pick(&fitting);
+        let fitting: Vec<Map> = self.maps.iter().filter(|map| wanted(map.3)).copied().collect();
+        let (name, numbers, text, _) =
+            *self.rng.pick(if fitting.is_empty() { &self.maps[..1] } else { &fitting });
         (name, self.key(numbers, text))
+    }
+
+    fn has_map(&self, name: &str) -> bool {
+        self.maps.iter().any(|map| map.0 == name)
     }
 
     fn print(&mut self) {
@@ -323,7 +367,7 @@ impl Gen<'_> {
                 let op = *self.rng.pick(OPS);
                 format!("({} {op} {})", self.int(next), self.int(next))
             }
-            6 => format!("(-{})", self.int(next)),
+            6 => format!("(-({}))", self.int(next)),
             7 => format!("(!{})", self.int(next)),
             8 => format!("(~{})", self.int(next)),
             9 => format!("({})({})", self.rng.pick(CASTS), self.int(next)),
@@ -369,6 +413,9 @@ impl Gen<'_> {
         match self.rng.below(6) {
             0 => "comm".into(),
             1 if depth > 0 => {
+                if !self.has_map("@t") {
+                    return "comm".into();
+                }
                 let (name, key) = self.map_with_key(|held| held == Held::Value(Ty::Text));
                 format!("{name}{}", Gen::brackets(&key))
             }
