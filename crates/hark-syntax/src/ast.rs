@@ -528,6 +528,10 @@ pub struct CMember {
     pub ty: CType,
     /// Width of a bit-field.
     pub bits: Option<u32>,
+    /// `__attribute__((packed))`: it follows the one before it without a gap.
+    pub packed: bool,
+    /// `__attribute__((aligned(n)))`: it begins at a multiple of so many bytes.
+    pub align: Option<u32>,
 }
 
 /// A C type.

@@ -69,7 +69,7 @@ impl Declarer<'_, '_> {
         for member in &def.members {
             self.member(def, member, &mut cursor, &mut fields, depth)?;
         }
-        let align = def.align.unwrap_or(1).max(if def.packed { 1 } else { cursor.align });
+        let align = def.align.unwrap_or(1).max(cursor.align);
         let size = cursor.size.next_multiple_of(u64::from(align));
         let Ok(size) = u32::try_from(size) else {
             self.diags.push(Diagnostic::error(Code::TOO_LARGE, def.span, "the struct is larger than 4 GiB"));
@@ -99,7 +99,8 @@ impl Declarer<'_, '_> {
     ) -> Option<()> {
         let ty = self.c_type(&member.ty, member.name.span, depth + 1)?;
         let size = u64::from(self.types.size_of(&ty));
-        let align = if of.packed { 1 } else { self.align_of(&ty) };
+        let own = if of.packed || member.packed { 1 } else { self.align_of(&ty) };
+        let align = member.align.map_or(own, |asked| own.max(asked));
         at.align = at.align.max(align);
         if let Some(width) = member.bits {
             return self.bit_field(of, member, (ty, size), width, at, fields);

@@ -10,8 +10,8 @@ use std::ops::Range;
 /// What `__attribute__((aligned))` without a number means on the machines we know.
 const MAX_ALIGNMENT: u32 = 16;
 
-/// What attributes say of a struct.
-#[derive(Default)]
+/// What attributes say of a struct or member.
+#[derive(Clone, Copy, Default)]
 struct Attributes {
     packed: bool,
     align: Option<u32>,
@@ -76,17 +76,18 @@ impl Builder<'_> {
         let span = self.span(&pair);
         let mut base = Tall(named("int", span), 1);
         let mut inline = false;
+        let mut attributes = Attributes::default();
         let mut members = Vec::new();
         let mut height = 1;
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::c_specs => {
-                    base = self.c_specs(part, depth);
+                    base = self.c_specs(part, depth, &mut attributes);
                     inline = matches!(base.0, CType::Inline(_));
                     height = base.1;
                 }
                 Rule::c_field => {
-                    let Tall(member, h) = self.c_field(part, &base, depth);
+                    let Tall(member, h) = self.c_field(part, &base, attributes, depth);
                     height = height.max(h);
                     members.push(member);
                 }
@@ -94,36 +95,51 @@ impl Builder<'_> {
             }
         }
         if members.is_empty() && inline {
-            members.push(CMember { name: self.no_name(span), ty: base.0, bits: None });
+            members.push(self.nameless(span, base.0, attributes));
         }
         Tall(members, height)
     }
 
-    fn c_specs(&self, pair: Pair<'_, Rule>, depth: u32) -> Tall<CType> {
+    /// A member that has no name yet.
+    fn nameless(&self, span: Span, ty: CType, attributes: Attributes) -> CMember {
+        let Attributes { packed, align } = attributes;
+        CMember { name: self.no_name(span), ty, bits: None, packed, align }
+    }
+
+    /// The type, and the attributes that stand beside it: they are the members'.
+    fn c_specs(&self, pair: Pair<'_, Rule>, depth: u32, attributes: &mut Attributes) -> Tall<CType> {
         let span = self.span(&pair);
+        let mut ty = None;
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::c_struct => {
                     let Tall(s, h) = self.c_struct(part, depth);
-                    return Tall(CType::Inline(Box::new(s)), h);
+                    ty = Some(Tall(CType::Inline(Box::new(s)), h));
                 }
                 Rule::c_enum => {
                     let Tall(e, h) = self.c_enum(part, depth);
-                    return Tall(CType::InlineEnum(Box::new(e)), h);
+                    ty = Some(Tall(CType::InlineEnum(Box::new(e)), h));
                 }
                 Rule::ty_tag | Rule::ty_typeof | Rule::c_int | Rule::ty_name => {
-                    let Tall(ty, h) = self.base_type(part, depth);
-                    return Tall(CType::Base(ty), h);
+                    let Tall(base, h) = self.base_type(part, depth);
+                    ty = Some(Tall(CType::Base(base), h));
                 }
+                Rule::c_attr => self.attribute(part, attributes),
                 _ => {}
             }
         }
-        Tall(named("int", span), 1)
+        ty.unwrap_or_else(|| Tall(named("int", span), 1))
     }
 
-    fn c_field(&self, pair: Pair<'_, Rule>, base: &Tall<CType>, depth: u32) -> Tall<CMember> {
+    fn c_field(
+        &self,
+        pair: Pair<'_, Rule>,
+        base: &Tall<CType>,
+        mut attributes: Attributes,
+        depth: u32,
+    ) -> Tall<CMember> {
         let span = self.span(&pair);
-        let mut member = CMember { name: self.no_name(span), ty: named("int", span), bits: None };
+        let mut member = self.nameless(span, named("int", span), attributes);
         let mut declared = Tall(base.0.clone(), base.1);
         for part in pair.into_inner() {
             match part.as_rule() {
@@ -132,10 +148,12 @@ impl Builder<'_> {
                     let width = self.expr(part, depth).0;
                     member.bits = Some(self.small_constant(&width));
                 }
+                Rule::c_attr => self.attribute(part, &mut attributes),
                 _ => {}
             }
         }
         member.ty = declared.0;
+        (member.packed, member.align) = (attributes.packed, attributes.align);
         Tall(member, declared.1)
     }
 

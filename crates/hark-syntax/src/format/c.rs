@@ -19,12 +19,7 @@ impl Printer<'_> {
         let pad = " ".repeat(indent + 2);
         let members: String =
             s.members.iter().map(|m| format!("{pad}{};\n", self.c_member(m, indent + 2))).collect();
-        let attributes = match (s.packed, s.align) {
-            (false, None) => String::new(),
-            (true, None) => " __attribute__((packed))".to_string(),
-            (false, Some(n)) => format!(" __attribute__((aligned({n})))"),
-            (true, Some(n)) => format!(" __attribute__((packed, aligned({n})))"),
-        };
+        let attributes = attributes(s.packed, s.align).map(|a| format!(" {a}")).unwrap_or_default();
         format!("{word}{name} {{\n{members}{}}}{attributes}", " ".repeat(indent))
     }
 
@@ -44,7 +39,10 @@ impl Printer<'_> {
 
     fn c_member(&self, member: &CMember, indent: usize) -> String {
         let bits = member.bits.map(|n| format!(" : {n}")).unwrap_or_default();
-        format!("{}{bits}", self.declaration(&member.ty, member.name.text.clone(), indent))
+        // In front: behind the `}` of a struct they would be the struct's.
+        let attributes = attributes(member.packed, member.align);
+        let attributes = attributes.map(|a| format!("{a} ")).unwrap_or_default();
+        format!("{attributes}{}{bits}", self.declaration(&member.ty, member.name.text.clone(), indent))
     }
 
     /// C's declarators are written from the inside out: `declarator` is what has been written so far.
@@ -67,4 +65,14 @@ impl Printer<'_> {
         };
         if declarator.is_empty() { base } else { format!("{base} {declarator}") }
     }
+}
+
+/// The attributes of a struct or member, if it has any.
+fn attributes(packed: bool, align: Option<u32>) -> Option<String> {
+    Some(match (packed, align) {
+        (false, None) => return None,
+        (true, None) => "__attribute__((packed))".to_string(),
+        (false, Some(n)) => format!("__attribute__((aligned({n})))"),
+        (true, Some(n)) => format!("__attribute__((packed, aligned({n})))"),
+    })
 }

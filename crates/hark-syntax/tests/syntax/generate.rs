@@ -336,27 +336,28 @@ fn c_type(depth: u32) -> BoxedStrategy<CType> {
         .boxed()
 }
 
+/// A member of which nothing but its type is said.
+fn member(name: Name, ty: CType) -> CMember {
+    CMember { name, ty, bits: None, packed: false, align: None }
+}
+
 fn c_struct(depth: u32) -> BoxedStrategy<CStruct> {
-    let member = prop_oneof![
-        4 => (name(), c_type(depth)).prop_map(|(name, ty)| CMember { name, ty, bits: None }),
-        1 => (option::of(name()), c_base(), 0..9u32).prop_map(|(name, ty, bits)| CMember {
-            name: name.unwrap_or_else(|| named("")),
-            ty,
-            bits: Some(bits),
+    let any_member = prop_oneof![
+        4 => (name(), c_type(depth), any::<bool>(), option::of(1..64u32))
+            .prop_map(|(name, ty, packed, align)| CMember { packed, align, ..member(name, ty) }),
+        1 => (option::of(name()), c_base(), 0..9u32).prop_map(|(name, ty, bits)| {
+            let name = name.unwrap_or_else(|| named(""));
+            CMember { bits: Some(bits), ..member(name, ty) }
         }),
     ];
-    let member = if depth == 0 {
-        member.boxed()
+    let any_member = if depth == 0 {
+        any_member.boxed()
     } else {
-        let anonymous = c_struct(depth - 1).prop_map(|s| CMember {
-            name: named(""),
-            ty: CType::Inline(Box::new(s)),
-            bits: None,
-        });
-        prop_oneof![4 => member, 1 => anonymous].boxed()
+        let anonymous = c_struct(depth - 1).prop_map(|s| member(named(""), CType::Inline(Box::new(s))));
+        prop_oneof![4 => any_member, 1 => anonymous].boxed()
     };
     let tag = prop_oneof![name(), Just(named(""))];
-    (tag, any::<bool>(), vec(member, 0..4), any::<bool>(), option::of(1..64u32))
+    (tag, any::<bool>(), vec(any_member, 0..4), any::<bool>(), option::of(1..64u32))
         .prop_map(|(name, union, members, packed, align)| CStruct {
             name,
             union,
@@ -379,7 +380,7 @@ pub(crate) fn script() -> impl Strategy<Value = Script> {
     let c_def = prop_oneof![
         c_struct(2).prop_map(CDef::Struct),
         c_enum().prop_map(CDef::Enum),
-        (name(), c_type(2)).prop_map(|(name, ty)| CDef::Typedef(CMember { name, ty, bits: None })),
+        (name(), c_type(2)).prop_map(|(name, ty)| CDef::Typedef(member(name, ty))),
     ];
     let value = prop_oneof![
         (0..99u64).prop_map(|value| e(ExprKind::Int { value, duration: false })),
