@@ -33,19 +33,46 @@ impl Checker<'_> {
                     return Expr::int(n, ty, span);
                 }
                 let value = self.integer(inner);
-                if let Some(n) = value.as_int() {
+                if let Some(n) = value.as_int()
+                    && value.ty.int_shape().is_none_or(|(_, signed)| signed)
+                {
                     return Expr::int(n.wrapping_neg(), Type::I64, span);
                 }
-                Expr { kind: ExprKind::Neg(Box::new(value)), ty: Type::I64, span }
+                self.in_own_width(value, ExprKind::Neg, span)
             }
             UnOp::BitNot => {
                 let value = self.integer(inner);
-                let signed = value.ty.int_shape().is_none_or(|(_, signed)| signed);
-                let ty = Type::Int { bytes: 8, signed };
-                if let Some(n) = value.as_int() {
-                    return Expr::int(!n, ty, span);
+                // A literal has no sign to keep.
+                if let Some(n) = value.as_int()
+                    && value.ty.int_shape().is_none_or(|(_, signed)| signed)
+                {
+                    let literal = value.ty == Type::of_literal(n as u64);
+                    return Expr::int(!n, if literal { Type::U64 } else { Type::I64 }, span);
                 }
-                Expr { kind: ExprKind::BitNot(Box::new(value)), ty, span }
+                self.in_own_width(value, ExprKind::BitNot, span)
+            }
+        }
+    }
+
+    /// A unary operation: of a signed number in 64 bits, of one without sign in its own width, without sign.
+    fn in_own_width(&mut self, value: Expr, kind: impl Fn(Box<Expr>) -> ExprKind, span: Span) -> Expr {
+        let own = value.ty.clone();
+        match own.int_shape() {
+            Some((_, false)) if own != Type::Bool => {
+                let constant = value.as_int();
+                let whole = Expr { kind: kind(Box::new(value)), ty: Type::U64, span };
+                let whole = match (constant, &whole.kind) {
+                    (Some(n), ExprKind::Neg(_)) => Expr::int(n.wrapping_neg(), Type::U64, span),
+                    (Some(n), _) => Expr::int(!n, Type::U64, span),
+                    (None, _) => whole,
+                };
+                let cut = self.convert(whole, &own);
+                self.convert(cut, &Type::U64)
+            }
+            shape => {
+                let signed = shape.is_none_or(|(_, signed)| signed);
+                let ty = if signed { Type::I64 } else { Type::U64 };
+                Expr { kind: kind(Box::new(value)), ty, span }
             }
         }
     }
@@ -201,6 +228,11 @@ impl Checker<'_> {
         if let (Some(m), Some(n)) = (a.as_int(), b.as_int())
             && let Some(value) = fold(op, m, n)
         {
+            let past_signed = |n: i128| n > i128::from(i64::MAX) && n <= i128::from(u64::MAX);
+            let ty = match exact(op, wide(&a, m), wide(&b, n)) {
+                Some(n) if past_signed(n) => Type::U64,
+                _ => ty,
+            };
             return Expr::int(value, ty, span);
         }
         Expr { kind: ExprKind::Arith(op, Box::new(a), Box::new(b)), ty, span }
@@ -245,6 +277,26 @@ fn fold(op: ArithOp, a: i64, b: i64) -> Option<i64> {
         ArithOp::Shr(true) => a >> b,
         ArithOp::Shr(false) => (a as u64 >> b) as i64,
     })
+}
+
+/// The constant `n`, which is what `e` is, with its own sign.
+fn wide(e: &Expr, n: i64) -> i128 {
+    match e.ty.int_shape() {
+        Some((8, false)) => i128::from(n as u64),
+        _ => i128::from(n),
+    }
+}
+
+/// What constants come to with as many bits as it takes; `None` of operations that stay within those they have.
+fn exact(op: ArithOp, a: i128, b: i128) -> Option<i128> {
+    match op {
+        ArithOp::Add => Some(a + b),
+        ArithOp::Sub => Some(a - b),
+        ArithOp::Mul => a.checked_mul(b),
+        // Bits that leave at the top are gone; what a number that is not negative becomes is not either.
+        ArithOp::Shl if a >= 0 => Some(i128::from((a as u64) << b)),
+        _ => None,
+    }
 }
 
 fn fold_compare(op: CompareOp, signed: bool, a: i64, b: i64) -> bool {
