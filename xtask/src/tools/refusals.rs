@@ -40,8 +40,6 @@ pub(super) const REFUSALS: &[Refusal] = &[
     ("biosnoop", "6.1", "tracepoint not found: block:block_io_start"),
     ("biostacks", "5.10", "tracepoint not found: block:block_io_start"),
     ("biostacks", "6.1", "tracepoint not found: block:block_io_start"),
-    // One of its pairs is inlined and the other not there yet.
-    ("biolatency-kp", "6.1", "nothing to attach to"),
     // The member has had this name since 6.14.
     ("runqlen", "5.10", "struct cfs_rq has no member nr_queued"),
     ("runqlen", "6.1", "struct cfs_rq has no member nr_queued"),
