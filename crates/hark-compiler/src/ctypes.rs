@@ -350,6 +350,7 @@ impl CTypes {
                 let (name, info) = field;
                 let ty = match &info.ty {
                     Type::Struct(s) => Ty::Struct(Arc::new(self.stored_struct(s, depth + 1))),
+                    Type::Str { cap } => Ty::Chars { len: *cap },
                     other => other.ty(self),
                 };
                 let fits = info.offset.checked_add(ty.layout().size).is_some_and(|end| end <= size);

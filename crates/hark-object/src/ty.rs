@@ -38,6 +38,11 @@ pub enum Ty {
         /// Bytes, at least 1.
         cap: u32,
     },
+    /// A C array of `len` characters: text up to the first NUL, or all of it.
+    Chars {
+        /// Bytes, at least 1.
+        len: u32,
+    },
     /// A `u32` length and then room for `cap` bytes.
     Buf {
         /// Bytes.
@@ -185,6 +190,7 @@ impl Ty {
             | Ty::SyscallName => exactly(8, 8),
             Ty::Usym => exactly(16, 8),
             Ty::Str { cap } => exactly(*cap, 1),
+            Ty::Chars { len } => exactly(*len, 1),
             Ty::Buf { cap } => exactly(cap.saturating_add(4).next_multiple_of(4), 4),
             Ty::Array { elem, len } => {
                 let elem = elem.layout();
@@ -246,6 +252,7 @@ impl fmt::Display for Ty {
             Ty::Enum(e) => write!(f, "enum {}", e.name),
             Ty::Ptr => f.write_str("void*"),
             Ty::Str { cap } => write!(f, "string[{cap}]"),
+            Ty::Chars { len } => write!(f, "char[{len}]"),
             Ty::Buf { cap } => write!(f, "buffer[{cap}]"),
             Ty::Array { elem, len } => write!(f, "{elem}[{len}]"),
             Ty::Tuple(members) => list(f, "(", members.iter().map(Ty::to_string).collect(), ")"),

@@ -115,6 +115,7 @@ impl<'a> Value<'a> {
             }
             Ty::Ptr => Value::Ptr(word(bytes, 0)),
             Ty::Str { cap } => text(part(bytes, 0, *cap), *cap),
+            Ty::Chars { len } => chars(part(bytes, 0, *len)),
             Ty::Buf { cap } => {
                 let len = integer(bytes, 4, false) as u32;
                 Value::Buf(part(bytes, 4, len.min(*cap)))
@@ -249,6 +250,12 @@ fn text(bytes: &[u8], cap: u32) -> Value<'_> {
             Value::Str { text: &bytes[..bytes.len() - usize::from(cut)], cut }
         }
     }
+}
+
+/// All of `bytes` up to a NUL.
+fn chars(bytes: &[u8]) -> Value<'_> {
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    Value::Str { text: &bytes[..end], cut: false }
 }
 
 /// `bytes[at..at + len]`, as much as there is.

@@ -70,7 +70,7 @@ impl Builtin for ContainerOf {
         let space = match &pointer.ty {
             Type::Ptr(_, Space::Trusted) => Space::Kernel,
             Type::Ptr(_, space) => *space,
-            _ => cx.context.space(),
+            _ => cx.space_of_number(&pointer),
         };
         let span = call.span;
         let bytes = Type::Int { bytes: 1, signed: false }.ptr(space);

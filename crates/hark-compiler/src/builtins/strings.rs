@@ -79,10 +79,12 @@ impl Builtin for Str {
                 let message = format!("the parameter is longer than max_strlen ({max})");
                 return Err(error(Code::TOO_LARGE, call.span, message));
             }
-            return Ok(cx.text(&text, call.span));
+            let text = cx.text(&text, call.span);
+            return if call.args.len() > 1 { cut_text(cx, call, text) } else { Ok(text) };
         }
         let value = cx.value(first);
         match &value.ty {
+            Type::Str { .. } if call.args.len() > 1 => return cut_text(cx, call, value),
             Type::Str { .. } => return Ok(value),
             Type::Array(elem, len)
                 if **elem == (Type::Int { bytes: 1, signed: true })
@@ -124,6 +126,21 @@ impl Builtin for Str {
         let Type::Str { cap } = *ty else { return Val::None };
         let from = &call.args[0];
         let dst = cx.dst(dst, ty);
+        if let Type::Str { .. } = from.ty {
+            let text = cx.mem(from);
+            cx.copy(dst, text, cap);
+            match call.args.get(1) {
+                Some(len) => {
+                    let wanted = cx.scalar(len);
+                    cut_at(cx, dst, cap, wanted);
+                }
+                None => {
+                    let zero = cx.b.iconst(0);
+                    cx.b.store(Size::B, zero, dst.ptr, dst.off + (cap - 1) as i32);
+                }
+            }
+            return Val::Mem(dst);
+        }
         if matches!(from.ty, Type::Array(..)) {
             match cx.place(from) {
                 Place::Remote(addr, off, space) => {
@@ -149,20 +166,48 @@ impl Builtin for Str {
         // The length is known at run time only: read as much, then cut.
         let wanted = cx.scalar(len);
         let read = cx.read_text(dst, cap, address, 0, space);
-        let (cut, next) = (cx.b.create_block(), cx.b.create_block());
         count_truncation(cx, read, cap);
-        // The length counts the terminator; 0 is as 1.
-        let last = cx.b.binary_imm(BinOp::Sub, wanted, 1);
-        let limit = cx.b.iconst(i64::from(cap));
-        cx.b.branch(Cond::Ult, last, limit, cut, next);
-        cx.b.seal_and_switch(cut);
-        let end = cx.b.ptr_add(dst.ptr, last);
-        let zero = cx.b.iconst(0);
-        cx.b.store(Size::B, zero, end, dst.off);
-        cx.b.jump(next, &[]);
-        cx.b.seal_and_switch(next);
+        cut_at(cx, dst, cap, wanted);
         Val::Mem(dst)
     }
+}
+
+/// `str(text, len)`: of a literal so many characters, of another text one less, as the terminator counts.
+fn cut_text(cx: &mut Checker<'_>, call: &BuiltinCall<'_>, text: Expr) -> Result<Expr, CheckError> {
+    let Type::Str { cap } = text.ty else { return Ok(text) };
+    let len = int_arg(cx, call, 1)?;
+    match (len.as_int(), text.as_str()) {
+        (Some(n), _) if n < 0 => Err(error(Code::WRONG_ARGUMENTS, len.span, "a text has no negative length")),
+        (Some(n), Some(literal)) => {
+            let shown = usize::try_from(n).unwrap_or(usize::MAX).min(literal.len());
+            let shown = literal[..shown].to_vec();
+            Ok(cx.text(&shown, call.span))
+        }
+        (Some(n), None) => match u32::try_from(n) {
+            Ok(n) if n < cap => {
+                Ok(call_expr(&Str, vec![text], CallData::None, Type::Str { cap: n.max(1) }, call.span))
+            }
+            _ => Ok(text),
+        },
+        (None, _) => {
+            let len = cx.convert(len, &Type::U64);
+            Ok(call_expr(&Str, vec![text, len], CallData::None, Type::Str { cap }, call.span))
+        }
+    }
+}
+
+/// Ends the text in `dst` so that it has `wanted` bytes with its terminator, if it has more; 0 is as 1.
+fn cut_at(cx: &mut Lower<'_>, dst: Mem, cap: u32, wanted: Value) {
+    let (cut, next) = (cx.b.create_block(), cx.b.create_block());
+    let last = cx.b.binary_imm(BinOp::Sub, wanted, 1);
+    let limit = cx.b.iconst(i64::from(cap));
+    cx.b.branch(Cond::Ult, last, limit, cut, next);
+    cx.b.seal_and_switch(cut);
+    let end = cx.b.ptr_add(dst.ptr, last);
+    let zero = cx.b.iconst(0);
+    cx.b.store(Size::B, zero, end, dst.off);
+    cx.b.jump(next, &[]);
+    cx.b.seal_and_switch(next);
 }
 
 /// Counts a text that did not fit: the helper read a byte more than there is room for.

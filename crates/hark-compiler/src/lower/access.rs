@@ -271,9 +271,10 @@ impl Lower<'_> {
                 let address = self.address(mem);
                 self.read_memory(Place::Remote(address, 0, Space::Kernel), ty, dst)
             }
+            // What ends without a terminator was not cut: the array ends there.
             (Place::Remote(addr, off, space), Type::Str { cap }) => {
                 let dst = self.dst(dst, ty);
-                self.read_text(dst, *cap, addr, off, space);
+                self.read_text_within(dst, *cap, addr, off, space);
                 dst
             }
             (Place::Remote(addr, off, space), _) => {

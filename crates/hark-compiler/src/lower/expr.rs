@@ -2,6 +2,7 @@
 
 use super::access::Place;
 use super::{Lower, Mem, Val};
+use crate::ctypes::StructRef;
 use crate::typed::{ArithOp, CompareOp, Expr, ExprKind};
 use crate::types::{Space, Type};
 use ebpf_asm::Size;
@@ -133,10 +134,17 @@ impl Lower<'_> {
                 }
             }
             ExprKind::Convert(inner) => self.conversion(inner, &e.ty, dst),
-            ExprKind::Field { bits, .. } => {
-                let place = self.place(e);
-                self.read(place, &e.ty, *bits, dst)
-            }
+            ExprKind::Field { base, bits, .. } => match (self.place(e), &base.ty, &e.ty) {
+                // Its characters and a terminator, which the array may lack.
+                (Place::Near(mem, Space::Own), Type::Struct(StructRef::User { .. }), Type::Str { cap }) => {
+                    let dst = self.dst(dst, &e.ty);
+                    self.copy(dst, mem, cap - 1);
+                    let zero = self.b.iconst(0);
+                    self.b.store(Size::B, zero, dst.ptr, dst.off + (cap - 1) as i32);
+                    Val::Mem(dst)
+                }
+                (place, ..) => self.read(place, &e.ty, *bits, dst),
+            },
             ExprKind::Deref(_) | ExprKind::Index { .. } => {
                 let place = self.place(e);
                 self.read(place, &e.ty, None, dst)

@@ -370,9 +370,8 @@ impl Checker<'_> {
                 }
                 Expr { kind: ExprKind::Convert(Box::new(value)), ty: to.clone(), span }
             }
-            // An address taken from an argument belongs to the memory of that probe.
             (from, Type::Ptr(pointee, _)) if from.is_integral() => {
-                let ty = Type::Ptr(pointee.clone(), self.context.space());
+                let ty = Type::Ptr(pointee.clone(), self.space_of_number(&value));
                 Expr { kind: ExprKind::Convert(Box::new(value)), ty, span }
             }
             (Type::Ptr(_, space), Type::Ptr(pointee, _)) => {

@@ -1,6 +1,7 @@
 //! Expressions that are places in memory: members, elements, what pointers point to. And types as written.
 
 use super::checker::Checker;
+use crate::ctypes::StructRef;
 use crate::typed::{Expr, ExprKind};
 use crate::types::{ArgsType, Space, Type};
 use hark_diag::{Code, Diagnostic, Span, did_you_mean};
@@ -20,7 +21,7 @@ impl Checker<'_> {
             // An address from kaddr() and the like: what is there is taken as a word.
             Type::Int { bytes: 8, .. } => {
                 let span_inner = value.span;
-                let ptr = Type::U64.ptr(self.context.space());
+                let ptr = Type::U64.ptr(self.space_of_number(&value));
                 let ptr = Expr { kind: ExprKind::Convert(Box::new(value)), ty: ptr, span: span_inner };
                 Expr { kind: ExprKind::Deref(Box::new(ptr)), ty: Type::U64, span }
             }
@@ -52,6 +53,16 @@ impl Checker<'_> {
         };
         let ty = value.ty.clone().ptr(space);
         Expr { kind: ExprKind::AddrOf(Box::new(value)), ty, span }
+    }
+
+    /// The memory that a number is an address in. What a builtin tells is of the probe's own side: an argument, the
+    /// address of a symbol. What a probe in the kernel found elsewhere may be of either: `mm->arg_start` is a user's.
+    pub(crate) fn space_of_number(&self, number: &Expr) -> Space {
+        match (self.context.space(), &number.kind) {
+            (Space::Kernel, ExprKind::Call(_)) => Space::Kernel,
+            (Space::Kernel, _) => Space::Any,
+            (space, _) => space,
+        }
     }
 
     /// The memory that a place lies in.
@@ -96,6 +107,10 @@ impl Checker<'_> {
                                 other => other,
                             };
                             Type::Ptr(to, space)
+                        }
+                        // The characters of an array may fill it. Those of the kernel's own end within it.
+                        Type::Str { cap } if matches!(of, StructRef::User { .. }) => {
+                            Type::Str { cap: cap + 1 }
                         }
                         other => other,
                     };
