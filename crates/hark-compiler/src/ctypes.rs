@@ -191,35 +191,19 @@ impl CTypes {
         let int = |bytes, signed| Some(Type::Int { bytes, signed });
         match name {
             "void" => return Some(Type::Void),
-            "bool" | "_Bool" => return Some(Type::Bool),
-            "int8" | "char" | "signed char" | "int8_t" | "__s8" | "s8" => return int(1, true),
-            "uint8" | "unsigned char" | "uint8_t" | "__u8" | "u8" => return int(1, false),
-            "int16" | "short" | "short int" | "int16_t" | "__s16" | "s16" => return int(2, true),
-            "uint16" | "unsigned short" | "unsigned short int" | "uint16_t" | "__u16" | "u16" => {
-                return int(2, false);
-            }
-            "int32" | "int" | "signed" | "signed int" | "int32_t" | "__s32" | "s32" => return int(4, true),
-            "uint32" | "unsigned" | "unsigned int" | "uint32_t" | "__u32" | "u32" => return int(4, false),
-            "int64" | "long" | "long int" | "signed long" | "long long" | "long long int"
-            | "signed long long" | "int64_t" | "__s64" | "s64" | "ssize_t" | "intptr_t" => {
-                return int(8, true);
-            }
-            "uint64"
-            | "unsigned long"
-            | "unsigned long int"
-            | "long unsigned int"
-            | "unsigned long long"
-            | "unsigned long long int"
-            | "long long unsigned int"
-            | "uint64_t"
-            | "__u64"
-            | "u64"
-            | "size_t"
-            | "uintptr_t" => return int(8, false),
-            "sa_family_t" => return int(2, false),
-            "__be16" => return int(2, false),
-            "__be32" => return int(4, false),
+            "bool" => return Some(Type::Bool),
+            "int8" | "int8_t" | "__s8" | "s8" => return int(1, true),
+            "uint8" | "uint8_t" | "__u8" | "u8" => return int(1, false),
+            "int16" | "int16_t" | "__s16" | "s16" => return int(2, true),
+            "uint16" | "uint16_t" | "__u16" | "u16" | "__be16" | "sa_family_t" => return int(2, false),
+            "int32" | "int32_t" | "__s32" | "s32" => return int(4, true),
+            "uint32" | "uint32_t" | "__u32" | "u32" | "__be32" => return int(4, false),
+            "int64" | "int64_t" | "__s64" | "s64" | "ssize_t" | "intptr_t" => return int(8, true),
+            "uint64" | "uint64_t" | "__u64" | "u64" | "size_t" | "uintptr_t" => return int(8, false),
             _ => {}
+        }
+        if let Some(ty) = c_type_of_words(name) {
+            return Some(ty);
         }
         if let Some(ty) = self.typedefs.get(name) {
             return Some(ty.clone());
@@ -432,6 +416,7 @@ impl CTypes {
                 }
                 None => Type::I64,
             },
+            Kind::Float => Type::Opaque(Ty::Float { bytes: ty.stated_size().unwrap_or(8) }),
             Kind::Ptr => {
                 let to = ty.target().map_or(Type::Void, |to| self.btf_type_at(to, depth + 1));
                 to.ptr(Space::Kernel)
@@ -458,5 +443,37 @@ impl CTypes {
             },
             _ => Type::Void,
         }
+    }
+}
+
+/// The type that words of C name, which may stand in any order: `unsigned long int`, `long unsigned`. For machines where
+/// `long` has 64 bits.
+fn c_type_of_words(name: &str) -> Option<Type> {
+    let (mut signed, mut unsigned, mut long) = (false, false, 0);
+    let mut base = None;
+    for word in name.split(' ') {
+        match word {
+            "signed" => signed = true,
+            "unsigned" => unsigned = true,
+            "long" => long += 1,
+            "int" if base.is_none() || base == Some("short") => base = base.or(Some("int")),
+            "short" if base.is_none() || base == Some("int") => base = Some("short"),
+            "char" | "float" | "double" | "_Bool" if base.is_none() => base = Some(word),
+            _ => return None,
+        }
+    }
+    let marked = signed || unsigned;
+    let int = |bytes| Some(Type::Int { bytes, signed: !unsigned });
+    match (base, long) {
+        _ if signed && unsigned => None,
+        (Some("_Bool"), 0) if !marked => Some(Type::Bool),
+        (Some("float"), 0) if !marked => Some(Type::Opaque(Ty::Float { bytes: 4 })),
+        (Some("double"), 0) if !marked => Some(Type::Opaque(Ty::Float { bytes: 8 })),
+        (Some("double"), 1) if !marked => Some(Type::Opaque(Ty::Float { bytes: 16 })),
+        (Some("char"), 0) => int(1),
+        (Some("short"), 0) => int(2),
+        (Some("int") | None, 0) => int(4),
+        (Some("int") | None, 1 | 2) => int(8),
+        _ => None,
     }
 }

@@ -274,6 +274,7 @@ fn opaque_name(ty: &Ty) -> &'static str {
         Ty::Strerror => "error text",
         Ty::SignalName => "signal name",
         Ty::SyscallName => "system call name",
+        Ty::Float { .. } => "floating point number",
         _ => "value",
     }
 }

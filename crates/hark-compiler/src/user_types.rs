@@ -3,7 +3,7 @@
 use crate::ctypes::{Bits, CTypes, FieldInfo, StructRef, UserStruct};
 use crate::target::Target;
 use crate::types::{Space, Type};
-use hark_object::{CatalogError, EnumTy, ProbeSpec, UserLocation, UserMember, UserSignature, UserType};
+use hark_object::{CatalogError, EnumTy, ProbeSpec, Ty, UserLocation, UserMember, UserSignature, UserType};
 use std::sync::Arc;
 
 /// Deepest nesting of a type that is followed; beyond it is untyped.
@@ -155,8 +155,9 @@ impl<'a, 't> Converter<'a, 't> {
             UserType::Int { bytes, signed, .. } if *bytes <= 8 => {
                 Type::Int { bytes: *bytes as u8, signed: *signed }
             }
-            // Wider than a register, or no integer: its bytes.
-            UserType::Int { bytes, .. } | UserType::Float { bytes, .. } => {
+            UserType::Float { bytes, .. } => Type::Opaque(Ty::Float { bytes: *bytes as u32 }),
+            // Wider than a register: its bytes.
+            UserType::Int { bytes, .. } => {
                 Type::Array(Box::new(Type::Int { bytes: 1, signed: false }), *bytes as u32)
             }
             UserType::Pointer(to) => self.convert(*to, depth + 1).ptr(Space::User),

@@ -6,7 +6,8 @@
 /// differ only in case are always near.
 pub fn did_you_mean<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut best: Option<(usize, &str)> = None;
-    for candidate in candidates {
+    // What has no name is nobody's meaning.
+    for candidate in candidates.into_iter().filter(|candidate| !candidate.is_empty()) {
         if candidate.eq_ignore_ascii_case(wrong) && candidate != wrong {
             return Some(candidate);
         }
@@ -53,5 +54,6 @@ mod tests {
         assert_eq!(did_you_mean("Count", names), Some("count"));
         assert_eq!(did_you_mean("histo", names), Some("hist"));
         assert_eq!(did_you_mean("frobnicate", names), None);
+        assert_eq!(did_you_mean("F", [""]), None);
     }
 }

@@ -26,6 +26,11 @@ pub enum Ty {
         /// Whether it has a sign.
         signed: bool,
     },
+    /// A floating point number of 4, 8 or 16 bytes, which programs cannot compute with: printed as null.
+    Float {
+        /// Bytes.
+        bytes: u32,
+    },
     /// One byte, 0 or 1.
     Bool,
     /// An integer that prints as its name.
@@ -179,6 +184,7 @@ impl Ty {
             Ty::Void => exactly(0, 1),
             Ty::Int { bytes, .. } => exactly(u32::from(*bytes), u32::from(*bytes)),
             Ty::Bool => exactly(1, 1),
+            Ty::Float { bytes } => exactly(*bytes, (*bytes).clamp(1, 16)),
             Ty::Enum(e) => exactly(u32::from(e.bytes), u32::from(e.bytes)),
             Ty::Ptr
             | Ty::Ksym
@@ -245,6 +251,7 @@ impl fmt::Display for Ty {
         };
         match self {
             Ty::Void => f.write_str("void"),
+            Ty::Float { bytes } => write!(f, "float{}", u64::from(*bytes) * 8),
             Ty::Int { bytes, signed } => {
                 write!(f, "{}int{}", if *signed { "" } else { "u" }, u32::from(*bytes) * 8)
             }

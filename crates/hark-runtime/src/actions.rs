@@ -26,7 +26,8 @@ pub(crate) struct Actions<'a> {
     pub(crate) object: &'a Object,
     pub(crate) names: &'a dyn Names,
     pub(crate) output: Output<'a>,
-    /// Exit status, once the script has called `exit`.
+    /// Exit status, once the script has called `exit`. What is asked for after that is not done, up to the end probes:
+    /// whoever takes the status begins with those.
     pub(crate) exit: Option<i32>,
     /// Requests that were made again before they were done.
     pub(crate) folded: u64,
@@ -78,6 +79,9 @@ impl<'a> Actions<'a> {
             let have = record.len();
             return Err(RunError::Object(format!("event {number} has {} bytes, {have} came", event.size)));
         }
+        if self.exit.is_some() {
+            return Ok(());
+        }
         self.event(maps, event, record)?;
         self.output.sink.after_event()
     }
@@ -117,7 +121,7 @@ impl<'a> Actions<'a> {
             EventKind::Zero(map) => self.table(maps, *map)?.zero()?,
             EventKind::Exit(code) => {
                 let code = code.as_ref().and_then(|field| field_value(field, record).number());
-                self.exit.get_or_insert(code.map_or(0, |(n, _)| n as i32));
+                self.exit = Some(code.map_or(0, |(n, _)| n as i32));
             }
             EventKind::Time(format) => {
                 let now = i128::from(clock::now_ns(clock::Clock::Real));
@@ -174,8 +178,11 @@ impl<'a> Actions<'a> {
         before: u64,
         after: u64,
     ) -> Result<(), RunError> {
+        if self.exit.is_some() {
+            return Ok(());
+        }
         if let EventKind::Exit(_) = &event.kind {
-            self.exit.get_or_insert((after as u32).wrapping_sub(1) as i32);
+            self.exit = Some((after as u32).wrapping_sub(1) as i32);
             return Ok(());
         }
         self.folded += after.wrapping_sub(before).saturating_sub(1);

@@ -118,13 +118,14 @@ impl Stage<'_> {
     /// # Errors
     /// If a program traps or something cannot be printed.
     pub fn finish(&mut self) -> Result<i32, RunError> {
+        let code = self.actions.exit.take();
         run_programs(self.kernel, self.programs, &|spec| matches!(spec, ProbeSpec::End))?;
         self.events.drain_to_the_end(&mut self.actions, self.maps)?;
         self.actions.print_final_maps(self.maps)?;
         self.actions.output.sink.flush()?;
         losses::report(self.programs, &[], self.maps, &mut self.actions)?;
         self.actions.finish()?;
-        Ok(self.actions.exit.unwrap_or(0))
+        Ok(self.actions.exit.or(code).unwrap_or(0))
     }
 
     /// What was printed since this was last asked, on whichever stream.

@@ -180,6 +180,8 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     notify(options.service.as_deref(), State::Stopping);
     let missed = attached.missed(kernel, &programs);
     let leftovers = attached.detach();
+    // What came after the exit() that ended the run goes here.
+    events.drain(&mut actions, &maps)?;
     // The first exit() ends the run; one in an end probe has the last word on the status.
     let code = actions.exit.take();
     run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::End))?;

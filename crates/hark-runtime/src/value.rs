@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub enum Value<'a> {
     /// Nothing.
     Void,
+    /// A value that cannot be shown.
+    Null,
     /// A number.
     Int {
         /// The number.
@@ -105,6 +107,7 @@ impl<'a> Value<'a> {
     pub fn of(ty: &'a Ty, bytes: &'a [u8]) -> Value<'a> {
         match ty {
             Ty::Void => Value::Void,
+            Ty::Float { .. } => Value::Null,
             Ty::Int { bytes: n, signed } => Value::Int { n: integer(bytes, *n, *signed), bytes: *n },
             Ty::Bool => Value::Bool(bytes.first().is_some_and(|b| *b != 0)),
             Ty::Enum(e) => {
@@ -155,6 +158,7 @@ impl<'a> Value<'a> {
             Value::Bool(b) => Some((i128::from(*b), 1)),
             Value::Ptr(p) => Some((i128::from(*p), 8)),
             Value::Void
+            | Value::Null
             | Value::Str { .. }
             | Value::Buf(_)
             | Value::Array(_)

@@ -83,12 +83,14 @@ impl Search<'_> {
         let cached = cache
             .and_then(|bytes| LdCache::parse(&bytes))
             .and_then(|c| c.find(name, HOST).and_then(|entry| self.existing(Path::new(&entry.path)).pop()));
-        cached.or_else(|| {
+        let found = cached.or_else(|| {
             LIBRARY_DIRS.iter().find_map(|dir| {
                 let exact = self.existing(&Path::new(dir).join(name)).pop();
                 exact.or_else(|| self.expand(&format!("{dir}/{name}.so*")).into_iter().next())
             })
-        })
+        })?;
+        // Nobody wrote this path, so it is the file's own. Links in a container's root would lead out of it.
+        Some(if self.root == Path::new("/") { fs::canonicalize(&found).unwrap_or(found) } else { found })
     }
 
     fn inside(&self, path: &Path) -> PathBuf {

@@ -1,8 +1,6 @@
 //! Names and addresses: `ksym`, `usym`, `kaddr`.
 
-use super::{
-    Builtin, BuiltinCall, CheckError, Doc, address_arg, call_expr, const_text_arg, error, error_with_help,
-};
+use super::{Builtin, BuiltinCall, CheckError, Doc, address_arg, call_expr, const_text_arg, error};
 use crate::lower::{Lower, Mem, Val};
 use crate::sema::Checker;
 use crate::typed::{Call, CallData, Expr, ExprKind};
@@ -107,7 +105,11 @@ impl Builtin for Kaddr {
                 Err(error(Code::UNKNOWN_BUILTIN, call.span, format!("the kernel has no symbol {name}")))
             }
             Err(e) => {
-                Err(error_with_help(Code::UNKNOWN_BUILTIN, call.span, e.message, e.help.unwrap_or_default()))
+                let diag = error(Code::UNKNOWN_BUILTIN, call.span, e.message);
+                Err(match e.help {
+                    Some(help) => Box::new(diag.with_help(help)),
+                    None => diag,
+                })
             }
         }
     }
@@ -137,7 +139,11 @@ impl Builtin for CgroupId {
         match cx.target.catalog.cgroup_id(&path) {
             Ok(id) => Ok(Expr::int(id as i64, Type::U64, call.span)),
             Err(e) => {
-                Err(error_with_help(Code::UNKNOWN_BUILTIN, call.span, e.message, e.help.unwrap_or_default()))
+                let diag = error(Code::UNKNOWN_BUILTIN, call.span, e.message);
+                Err(match e.help {
+                    Some(help) => Box::new(diag.with_help(help)),
+                    None => diag,
+                })
             }
         }
     }

@@ -76,13 +76,25 @@ fn parse(ap: &Ap<'_>, kind: &dyn ProbeKind, ret: bool) -> Result<ProbeSpec, Diag
     spec(binary, UserLocation::Symbol { name: name.to_string(), offset, cpp })
 }
 
+/// The file that a name without a directory means. What there is none for is left as it is: attaching says why.
+fn found(binary: &str, target: &Target) -> String {
+    let bare = !binary.contains('/') && !is_pattern(binary);
+    let first = |files: Vec<String>| files.into_iter().next();
+    let found = if bare { target.catalog.binaries(binary).ok().and_then(first) } else { None };
+    found.unwrap_or_else(|| binary.to_string())
+}
+
 fn expand(spec: &ProbeSpec, target: &Target) -> Result<Vec<ProbeSpec>, CatalogError> {
-    let ProbeSpec::Uprobe { binary, at: UserLocation::Symbol { name, offset, cpp }, ret } = spec else {
-        return Ok(vec![spec.clone()]);
+    let ProbeSpec::Uprobe { binary, at, ret } = spec else { return Ok(vec![spec.clone()]) };
+    let (name, offset, cpp) = match at {
+        UserLocation::Symbol { name, offset, cpp } if *cpp || is_pattern(binary) || is_pattern(name) => {
+            (name, offset, cpp)
+        }
+        at => {
+            let (binary, at) = (found(binary, target), at.clone());
+            return Ok(vec![ProbeSpec::Uprobe { binary, at, ret: *ret }]);
+        }
     };
-    if !cpp && !is_pattern(binary) && !is_pattern(name) {
-        return Ok(vec![spec.clone()]);
-    }
     let mut all = Vec::new();
     for path in target.catalog.binaries(binary)? {
         let found = if *cpp {

@@ -173,6 +173,7 @@ impl Declarer<'_, '_> {
             Type::Struct(s) => self.types.struct_layout(s).1.max(1),
             Type::Array(elem, _) => self.align_of(elem),
             Type::Str { .. } | Type::Void => 1,
+            Type::Opaque(ty) => ty.layout().align,
             other => self.types.size_of(other).clamp(1, 8),
         }
     }

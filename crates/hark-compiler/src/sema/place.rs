@@ -292,7 +292,8 @@ impl Checker<'_> {
                 Some(ty) => Some(ty),
                 None => unknown(self, &format!("enum {name}"), Vec::new(), name),
             },
-            TypeKind::Ptr(to) => self.type_expr(to).map(|t| t.ptr(self.context.space())),
+            // Nobody writes whose memory it points into.
+            TypeKind::Ptr(to) => self.type_expr(to).map(|t| t.ptr(Space::Any)),
             TypeKind::Array(elem, len) => {
                 let len = match len {
                     Some(len) => {

@@ -107,7 +107,7 @@ pub fn no_entries(name: &str, out: &mut Vec<u8>) {
 /// Appends a value.
 pub fn value(cx: &Context<'_>, value: &Value<'_>, div: i64, out: &mut Vec<u8>) {
     match value {
-        Value::Void => out.extend_from_slice(b"null"),
+        Value::Void | Value::Null => out.extend_from_slice(b"null"),
         Value::Int { n, .. } => number(text::divided(*n, div), out),
         Value::Enum { n, .. } => number(*n, out),
         Value::Bool(_) => text::value(cx, value, 1, out),

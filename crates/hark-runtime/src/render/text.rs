@@ -15,6 +15,7 @@ const AF_INET6: u32 = 10;
 pub fn value(cx: &Context<'_>, value: &Value<'_>, div: i64, out: &mut Vec<u8>) {
     match value {
         Value::Void => {}
+        Value::Null => out.extend_from_slice(b"null"),
         Value::Int { n, .. } => decimal(out, divided(*n, div)),
         Value::Bool(b) => out.extend_from_slice(if *b { b"true" } else { b"false" }),
         Value::Enum { name: Some(name), .. } => out.extend_from_slice(name.as_bytes()),
