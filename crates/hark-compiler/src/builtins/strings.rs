@@ -278,6 +278,11 @@ impl Builtin for Buf {
         let Some(len) = call.args.get(1) else {
             let n = cx.b.iconst(i64::from(cap));
             cx.b.store(Size::W, n, dst.ptr, dst.off);
+            if !dst.loose && cap % 4 != 0 {
+                // What fills the last word is part of a key.
+                let zero = cx.b.iconst(0);
+                cx.b.store(Size::W, zero, dst.ptr, dst.off + (4 + cap - cap % 4) as i32);
+            }
             match place {
                 Place::Remote(addr, off, space) => cx.read_remote(dst.plus(4), cap, addr, off, space),
                 Place::Near(mem, _) => cx.copy(dst.plus(4), mem, cap),
@@ -287,7 +292,7 @@ impl Builtin for Buf {
         let wanted = cx.scalar(len);
         let n = at_most(cx, wanted, cap);
         if !dst.loose {
-            cx.zero(dst, cap + 4);
+            cx.zero(dst, ty.ty(cx.types).layout().size);
         }
         cx.b.store(Size::W, n, dst.ptr, dst.off);
         let (addr, off, space) = match place {
