@@ -1,8 +1,11 @@
 //! The flags of `hark FILE` and `hark -e PROGRAM`: bpftrace's, each obeyed or refused by name.
 
+use crate::host;
+use crate::packed::Packed;
 use bpf_facts::Feature;
 use clap::{ArgAction, ValueEnum};
 use hark_compiler::ProbeFilter;
+use hark_diag::{FileId, SourceMap};
 use probe_attach::HostCatalog;
 use regex_lite::Regex;
 use std::path::PathBuf;
@@ -92,8 +95,8 @@ pub(crate) struct RunArgs {
     /// Not supported yet
     #[arg(long, value_name = "PID", hide = true)]
     pub(crate) dwarf_pid: Option<u32>,
-    /// Not supported yet
-    #[arg(long, value_name = "FILE", hide = true)]
+    /// Do not run the script: write an executable that brings it and hark to another machine
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "test", "bench", "fmt", "mode", "debug"])]
     pub(crate) aot: Option<String>,
     /// Not supported yet
     #[arg(long, value_name = "FILE", hide = true)]
@@ -113,6 +116,9 @@ pub(crate) struct RunArgs {
     /// Accepted for compatibility: BTF is always used
     #[arg(short = 'b', long = "btf", hide = true)]
     pub(crate) btf: bool,
+    /// The script that the executable brings with it
+    #[arg(skip)]
+    pub(crate) packed: Option<Packed>,
     /// Script and positional parameters
     #[arg(value_name = "FILE", allow_negative_numbers = true)]
     pub(crate) words: Vec<String>,
@@ -162,6 +168,31 @@ const SWITCHES: &[(&str, Feature)] = &[
 ];
 
 impl RunArgs {
+    /// For the script of this executable.
+    pub(crate) fn of_packed(mut self, script: Packed) -> RunArgs {
+        self.allow_unsafe |= script.allow_unsafe;
+        self.packed = Some(script);
+        self
+    }
+
+    /// The script, and its positional parameters.
+    ///
+    /// # Errors
+    /// There is none, or its file cannot be read.
+    pub(crate) fn script(&self) -> Result<(SourceMap, FileId, &[String]), String> {
+        if let Some(Packed { name, text, .. }) = &self.packed {
+            let mut sources = SourceMap::default();
+            let id = sources.add(name.as_str(), text.as_str());
+            return Ok((sources, id, &self.words));
+        }
+        let (file, parameters) = match self.words.split_first() {
+            Some((file, rest)) if self.program.is_none() => (Some(file.as_str()), rest),
+            _ => (None, &self.words[..]),
+        };
+        let (sources, id) = host::read_script(self.program.as_deref(), file)?;
+        Ok((sources, id, parameters))
+    }
+
     /// What is to be done.
     pub(crate) fn mode(&self) -> Result<RunMode, String> {
         match self.mode.as_deref() {
@@ -211,7 +242,6 @@ impl RunArgs {
     pub(crate) fn unsupported(&self) -> Option<String> {
         let refused = [
             (self.dwarf_pid.is_some(), "--dwarf-pid", "user stacks are walked by frame pointers"),
-            (self.aot.is_some(), "--aot", "hark itself needs no libraries to be copied to a machine"),
             (self.emit_elf.is_some(), "--emit-elf", "see `hark dump --format raw`"),
             (self.emit_llvm.is_some(), "--emit-llvm", "see `hark dump --stage ir`"),
             (self.verify_llvm_ir, "--verify-llvm-ir", "hark checks its own IR between passes"),

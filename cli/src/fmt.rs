@@ -45,8 +45,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 /// `hark --fmt`: the script in standard form on standard output, or in the file of `-o`.
 pub(crate) fn to_output(args: &RunArgs) -> ExitCode {
-    let file = args.words.first().map(String::as_str);
-    let (sources, id) = match host::read_script(args.program.as_deref(), file) {
+    let (sources, id, _) = match args.script() {
         Ok(script) => script,
         Err(message) => return usage(&message),
     };

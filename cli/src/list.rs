@@ -3,27 +3,23 @@
 use crate::{RunArgs, WRONG, files, host, usage};
 use hark_compiler::{Options, list_probes};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
     let target = host::target(args.catalog());
     let given = args.words.first();
-    let script = match (&args.program, given) {
-        (Some(program), _) => Some(host::read_script(Some(program), None)),
-        (None, Some(path)) if std::path::Path::new(path).is_file() => {
-            Some(host::read_script(None, Some(path)))
-        }
-        _ => None,
-    };
+    let in_file = given.is_some_and(|path| Path::new(path).is_file());
+    let script = (args.program.is_some() || args.packed.is_some() || in_file).then(|| args.script());
     let found = match script {
         Some(Err(message)) => return usage(&message),
-        Some(Ok((mut sources, id))) => {
+        Some(Ok((mut sources, id, parameters))) => {
             let probe_filter = match args.filter() {
                 Ok(filter) => filter,
                 Err(message) => return usage(&message),
             };
             let linked = files::linked(&mut sources, id, &target, &args.include_dirs, &args.include);
-            let options = Options { probe_filter, sources: linked, ..host::options(Vec::new()) };
+            let options = Options { probe_filter, sources: linked, ..host::options(parameters.to_vec()) };
             match list_probes::of_script(&sources, id, &target, &options, args.verbose) {
                 Ok(found) => found,
                 Err(diags) => {

@@ -14,6 +14,7 @@ mod files;
 mod fmt;
 mod host;
 mod list;
+mod packed;
 mod run;
 mod test;
 mod verify;
@@ -21,6 +22,7 @@ mod vm;
 
 pub(crate) use args::{BufferMode, Engine, Format, RunArgs, RunMode};
 use clap::{CommandFactory, Parser, Subcommand};
+use packed::Packed;
 use std::process::ExitCode;
 
 /// Exit status where a script or command line is wrong.
@@ -81,13 +83,29 @@ fn completions(args: &CompletionArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// A script that brings hark with it.
+#[derive(Parser, Debug)]
+#[command(version = concat!("v", env!("CARGO_PKG_VERSION")))]
+#[command(override_usage = "[OPTIONS] [PARAMETER]... [-- OPTION OF THE SCRIPT...]")]
+struct PackedCli {
+    #[command(flatten)]
+    run: RunArgs,
+}
+
 fn main() -> ExitCode {
+    let refused = |e: clap::Error| {
+        let _ = e.print();
+        if e.use_stderr() { ExitCode::from(WRONG) } else { ExitCode::SUCCESS }
+    };
+    if let Some(script) = Packed::found() {
+        return match PackedCli::try_parse() {
+            Ok(PackedCli { run }) => top(run.of_packed(script)),
+            Err(e) => refused(e),
+        };
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => {
-            let _ = e.print();
-            return if e.use_stderr() { ExitCode::from(WRONG) } else { ExitCode::SUCCESS };
-        }
+        Err(e) => return refused(e),
     };
     match cli.command {
         Some(Command::Dump(args)) => dump::run(&args),
@@ -201,7 +219,7 @@ mod tests {
             let run = parse(words).unwrap_or_else(|e| panic!("{words:?}: {e}"));
             assert!(run.unsupported().is_none() && run.mode().is_ok(), "{words:?}");
         }
-        for words in [&["--aot", "x"][..], &["--emit-elf", "x"], &["--no-feature", "teleport"]] {
+        for words in [&["--emit-elf", "x"][..], &["--dwarf-pid", "1"], &["--no-feature", "teleport"]] {
             let refusal = parse(words).unwrap_or_else(|e| panic!("{words:?}: {e}")).unsupported();
             assert!(refusal.is_some_and(|text| text.contains(words[0])), "{words:?}");
         }

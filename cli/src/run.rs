@@ -1,11 +1,12 @@
 //! `hark FILE`, `hark -e PROGRAM`: compile, load, attach, print until the end.
 
 use crate::engine::{Candidates, Refusal};
+use crate::packed::Packed;
 use crate::{BufferMode, Format, INACCURATE, REFUSED, RunArgs, RunMode, WRONG, files, host, usage};
 use bpf_syscall::child::{Child, split_words};
 use bpf_syscall::wait::Process;
 use hark_compiler::Options;
-use hark_diag::SourceMap;
+use hark_diag::{FileId, SourceFile, SourceMap};
 use hark_runtime::{Buffering, Ended, HostNames, Output, OutputFormat, RunError, Setup, Sink};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -18,10 +19,7 @@ const PID_MAX: u32 = 4 << 20;
 const NOTIFY: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
 
 pub(crate) fn run(args: RunArgs) -> ExitCode {
-    let mut words = args.words.iter();
-    let file = if args.program.is_some() { None } else { words.next() };
-    let positional: Vec<String> = words.cloned().collect();
-    let (mut sources, id) = match host::read_script(args.program.as_deref(), file.map(String::as_str)) {
+    let (mut sources, id, positional) = match args.script() {
         Ok(script) => script,
         Err(message) => return usage(&message),
     };
@@ -45,7 +43,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         warn_failed_reads: args.failed_reads > 0,
         pid_filter: args.pid,
         probe_filter,
-        ..host::options(positional)
+        ..host::options(positional.to_vec())
     };
     options.add_script_words(&args.named);
     options.sources = files::linked(&mut sources, id, &target, &args.include_dirs, &args.include);
@@ -64,6 +62,9 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
     };
     if !args.no_warnings {
         host::show(&sources, &compilation.warnings);
+    }
+    if let Some(path) = &args.aot {
+        return pack(path, &sources, id, args.allow_unsafe);
     }
     let mode = match args.mode() {
         Ok(RunMode::Compile) => return ExitCode::SUCCESS,
@@ -162,4 +163,19 @@ fn fail(sources: &SourceMap, e: &RunError) -> ExitCode {
 fn spawn(command: &str) -> Result<Child, String> {
     let words = split_words(command).map_err(|e| format!("-c: {e}"))?;
     Child::spawn_held(&words).map_err(|e| format!("-c {command}: {e}"))
+}
+
+/// Writes an executable that runs the script.
+fn pack(path: &str, sources: &SourceMap, id: FileId, allow_unsafe: bool) -> ExitCode {
+    // The script's own comes first.
+    let others: Vec<&str> = sources.files().skip(1).map(|file| file.name.as_str()).collect();
+    if !others.is_empty() {
+        return usage(&format!("--aot packs one file, and the script takes in {}", others.join(", ")));
+    }
+    let SourceFile { name, text, .. } = sources.file(id).clone();
+    let script = Packed { name, text, allow_unsafe };
+    match script.write(path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => usage(&format!("cannot write {path}: {e}")),
+    }
 }

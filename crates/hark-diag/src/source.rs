@@ -67,6 +67,11 @@ impl SourceMap {
         id
     }
 
+    /// All of them, in the order in which they were added.
+    pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
+        self.files.iter()
+    }
+
     /// The file of `id`, which must come from this map.
     pub fn file(&self, id: FileId) -> &SourceFile {
         &self.files[id.0 as usize]
