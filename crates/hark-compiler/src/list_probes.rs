@@ -56,20 +56,15 @@ fn kinds() -> Vec<&'static dyn ProbeKind> {
 
 fn matching_one(pattern: &str, target: &Target) -> Result<Vec<(&'static dyn ProbeKind, String)>, String> {
     let Some((kind_pattern, rest)) = pattern.split_once(':') else {
-        // A bare word is looked for in the names of all types.
-        let wanted = if pattern.contains(['*', '?']) { pattern.to_string() } else { format!("*{pattern}*") };
-        let mut found = Vec::new();
-        for kind in kinds().into_iter().filter(|kind| !UNLISTED.contains(&kind.name())) {
-            // A type that cannot be listed here has nothing to show.
-            let names = kind.list(target).unwrap_or_default();
-            found.extend(names.into_iter().filter(|n| glob(&wanted, n)).map(|n| (kind, n)));
-        }
-        return Ok(found);
+        return Ok(by_bare_word(pattern, target));
     };
     let kinds: Vec<&'static dyn ProbeKind> = match kind_named(kind_pattern, Span::default()) {
         Ok(kind) => vec![kind],
         Err(diag) => {
-            let matching: Vec<_> = kinds().into_iter().filter(|k| glob(kind_pattern, k.name())).collect();
+            // Code of processes is meant where a file is.
+            let file = rest.contains('/');
+            let meant = |k: &&dyn ProbeKind| glob(kind_pattern, k.name()) && of_files(*k) == file;
+            let matching: Vec<_> = kinds().into_iter().filter(meant).collect();
             if matching.is_empty() {
                 return Err(diag.message);
             }
@@ -78,16 +73,21 @@ fn matching_one(pattern: &str, target: &Target) -> Result<Vec<(&'static dyn Prob
     };
     let mut found = Vec::new();
     for kind in kinds {
-        let names = if matches!(kind.name(), "uprobe" | "uretprobe" | "usdt") {
+        let names = if of_files(kind) {
             let rest = if rest.contains(':') { rest.to_string() } else { format!("{rest}:*") };
             let ap = Ap { args: rest.split(':').collect(), span: Span::default() };
             let spec = kind.parse(&ap).map_err(|d| d.message)?;
             let specs = kind.expand(&spec, target).map_err(|e| e.message)?;
             let mut names: Vec<String> = specs.iter().map(|s| kind.full_name(s)).collect();
+            names.sort();
             names.dedup();
             names
         } else {
-            let wanted = format!("{}:{rest}", kind.name());
+            let wanted = match kind.name() {
+                // An event is found without its category.
+                "tracepoint" if !rest.contains(':') => format!("tracepoint:*:{rest}"),
+                name => format!("{name}:{rest}"),
+            };
             let names = kind.list(target).map_err(|e| e.message)?;
             names
                 .into_iter()
@@ -97,6 +97,31 @@ fn matching_one(pattern: &str, target: &Target) -> Result<Vec<(&'static dyn Prob
         found.extend(names.into_iter().map(|n| (kind, n)));
     }
     Ok(found)
+}
+
+/// Whether its probes are in files.
+fn of_files(kind: &dyn ProbeKind) -> bool {
+    matches!(kind.name(), "uprobe" | "uretprobe" | "usdt")
+}
+
+/// The probes of all types whose last part is `word`; if there are none, those in whose names it occurs.
+fn by_bare_word(word: &str, target: &Target) -> Vec<(&'static dyn ProbeKind, String)> {
+    let mut all = Vec::new();
+    for kind in kinds().into_iter().filter(|kind| !UNLISTED.contains(&kind.name())) {
+        // A type that cannot be listed here has nothing to show.
+        all.extend(kind.list(target).unwrap_or_default().into_iter().map(|name| (kind, name)));
+    }
+    if word.contains(['*', '?']) {
+        all.retain(|(_, name)| glob(word, name));
+        return all;
+    }
+    let last = |name: &str| name.trim_end_matches(':').rsplit(':').next() == Some(word);
+    if all.iter().any(|(_, name)| last(name)) {
+        all.retain(|(_, name)| last(name));
+    } else {
+        all.retain(|(_, name)| name.contains(word));
+    }
+    all
 }
 
 /// One line for each typed argument.

@@ -251,7 +251,10 @@ impl Builtin for Buf {
         let mut args = vec![value];
         let cap = match (call.args.len(), known) {
             (1, Some(size)) => size.min(max),
-            (1, None) => max,
+            (1, None) => {
+                let message = "buf() takes a length unless it is given an array";
+                return Err(error(Code::WRONG_ARGUMENTS, call.span, message));
+            }
             _ => {
                 let len = int_arg(cx, call, 1)?;
                 match len.as_int() {

@@ -19,7 +19,7 @@ impl Checker<'_> {
             }
             Type::Ptr(to, _) => Expr { kind: ExprKind::Deref(Box::new(value)), ty: *to, span },
             // An address from kaddr() and the like: what is there is taken as a word.
-            Type::Int { bytes: 8, .. } => {
+            Type::Int { .. } => {
                 let span_inner = value.span;
                 let ptr = Type::U64.ptr(self.space_of_number(&value));
                 let ptr = Expr { kind: ExprKind::Convert(Box::new(value)), ty: ptr, span: span_inner };

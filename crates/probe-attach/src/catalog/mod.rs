@@ -130,7 +130,7 @@ impl HostCatalog {
             Err(error) => match self.kallsyms() {
                 Ok(kallsyms) => kallsyms
                     .symbols()
-                    .filter(|symbol| matches!(symbol.letter, b't' | b'T'))
+                    .filter(|symbol| matches!(symbol.letter, b't' | b'T') && !is_padding(symbol.name))
                     .map(|s| KernelFunction {
                         name: s.name.to_string(),
                         module: s.module.map(str::to_string),
@@ -149,6 +149,12 @@ impl HostCatalog {
             failed(format!("{error}{}", cause.unwrap_or_default()))
         })
     }
+}
+
+/// Whether a symbol of the text section names what no caller calls: room before functions that the compiler left
+/// (`__pfx_`, `__cfi_`), patched call sites (`__SCT__`, kernel's include/linux/static_call_types.h), labels of assembly.
+fn is_padding(name: &str) -> bool {
+    ["__pfx_", "__cfi_", "__SCT__", "."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl Catalog for HostCatalog {
