@@ -15,6 +15,30 @@ pub enum KfuncKind {
     RcuLock,
     /// `bpf_rcu_read_unlock`.
     RcuUnlock,
+    /// Makes an iterator, in its first argument; with `rcu`, what it gives is protected by RCU.
+    IterNew {
+        /// See above.
+        rcu: bool,
+    },
+    /// Gives the next value of the iterator in its first argument, or NULL.
+    IterNext,
+    /// Ends the iterator in its first argument.
+    IterDestroy,
+    /// `bpf_preempt_disable`.
+    PreemptDisable,
+    /// `bpf_preempt_enable`.
+    PreemptEnable,
+    /// Makes a dynptr of its context's packet, in its third argument.
+    DynptrFromPacket,
+    /// Memory of a dynptr, or the buffer given; what packets hold may be written through `writes` ones only.
+    DynptrSlice {
+        /// See above.
+        writes: bool,
+    },
+    /// Makes a second dynptr, in its second argument, of the one in its first.
+    DynptrClone,
+    /// `bpf_rdonly_cast`: its first argument as a kernel object of the type that the second names.
+    ReadOnlyCast,
 }
 
 /// One row.
@@ -63,6 +87,22 @@ const fn release(name: &'static str) -> KfuncDef {
     KfuncDef { releases: true, ..row(name, GENERIC, KfuncKind::Plain) }
 }
 
+/// A function that takes objects protected by RCU, or trusted.
+const fn on_rcu(name: &'static str, progs: ProgSet) -> KfuncDef {
+    KfuncDef { rcu_args: true, ..row(name, progs, KfuncKind::Plain) }
+}
+
+/// Those for CPU masks.
+const MASKS: ProgSet = ProgSet::of(&[P::Tracing, P::StructOps, P::Syscall]);
+
+/// A function on text anywhere: bad addresses are its own error.
+const fn text(name: &'static str) -> KfuncDef {
+    KfuncDef { since: V(6, 17), ..row(name, COMMON, KfuncKind::Plain) }
+}
+
+/// Those with socket buffers that all kernels since 6.12 let make dynptrs of them.
+const BUFFERS: ProgSet = ProgSet::of(&[P::SocketFilter, P::SchedCls, P::SchedAct, P::CgroupSkb]);
+
 /// Every one that is known.
 pub static KFUNCS: &[KfuncDef] = &[
     row("bpf_rcu_read_lock", COMMON, KfuncKind::RcuLock),
@@ -74,6 +114,69 @@ pub static KFUNCS: &[KfuncDef] = &[
     acquire("bpf_cgroup_from_id", false),
     acquire("bpf_cgroup_ancestor", true),
     release("bpf_cgroup_release"),
+    on_rcu("bpf_task_under_cgroup", GENERIC),
+    row("bpf_iter_num_new", COMMON, KfuncKind::IterNew { rcu: false }),
+    KfuncDef { nullable: true, ..row("bpf_iter_num_next", COMMON, KfuncKind::IterNext) },
+    row("bpf_iter_num_destroy", COMMON, KfuncKind::IterDestroy),
+    row("bpf_iter_task_new", COMMON, KfuncKind::IterNew { rcu: true }),
+    KfuncDef { nullable: true, ..row("bpf_iter_task_next", COMMON, KfuncKind::IterNext) },
+    row("bpf_iter_task_destroy", COMMON, KfuncKind::IterDestroy),
+    row("bpf_iter_css_new", COMMON, KfuncKind::IterNew { rcu: true }),
+    KfuncDef { nullable: true, ..row("bpf_iter_css_next", COMMON, KfuncKind::IterNext) },
+    row("bpf_iter_css_destroy", COMMON, KfuncKind::IterDestroy),
+    row("bpf_iter_bits_new", COMMON, KfuncKind::IterNew { rcu: false }),
+    KfuncDef { nullable: true, ..row("bpf_iter_bits_next", COMMON, KfuncKind::IterNext) },
+    row("bpf_iter_bits_destroy", COMMON, KfuncKind::IterDestroy),
+    row("bpf_preempt_disable", COMMON, KfuncKind::PreemptDisable),
+    row("bpf_preempt_enable", COMMON, KfuncKind::PreemptEnable),
+    row("bpf_rdonly_cast", COMMON, KfuncKind::ReadOnlyCast),
+    KfuncDef { acquires: true, nullable: true, ..row("bpf_cpumask_create", MASKS, KfuncKind::Plain) },
+    KfuncDef { releases: true, ..row("bpf_cpumask_release", MASKS, KfuncKind::Plain) },
+    on_rcu("bpf_cpumask_first", MASKS),
+    on_rcu("bpf_cpumask_first_zero", MASKS),
+    on_rcu("bpf_cpumask_first_and", MASKS),
+    on_rcu("bpf_cpumask_set_cpu", MASKS),
+    on_rcu("bpf_cpumask_clear_cpu", MASKS),
+    on_rcu("bpf_cpumask_test_cpu", MASKS),
+    on_rcu("bpf_cpumask_test_and_set_cpu", MASKS),
+    on_rcu("bpf_cpumask_test_and_clear_cpu", MASKS),
+    on_rcu("bpf_cpumask_setall", MASKS),
+    on_rcu("bpf_cpumask_clear", MASKS),
+    on_rcu("bpf_cpumask_and", MASKS),
+    on_rcu("bpf_cpumask_or", MASKS),
+    on_rcu("bpf_cpumask_xor", MASKS),
+    on_rcu("bpf_cpumask_equal", MASKS),
+    on_rcu("bpf_cpumask_intersects", MASKS),
+    on_rcu("bpf_cpumask_subset", MASKS),
+    on_rcu("bpf_cpumask_empty", MASKS),
+    on_rcu("bpf_cpumask_full", MASKS),
+    on_rcu("bpf_cpumask_copy", MASKS),
+    on_rcu("bpf_cpumask_any_distribute", MASKS),
+    on_rcu("bpf_cpumask_any_and_distribute", MASKS),
+    on_rcu("bpf_cpumask_weight", MASKS),
+    row("bpf_dynptr_from_skb", BUFFERS, KfuncKind::DynptrFromPacket),
+    row("bpf_dynptr_from_xdp", ProgSet::of(&[P::Xdp]), KfuncKind::DynptrFromPacket),
+    KfuncDef { nullable: true, ..row("bpf_dynptr_slice", COMMON, KfuncKind::DynptrSlice { writes: false }) },
+    KfuncDef {
+        nullable: true,
+        ..row("bpf_dynptr_slice_rdwr", COMMON, KfuncKind::DynptrSlice { writes: true })
+    },
+    row("bpf_dynptr_adjust", COMMON, KfuncKind::Plain),
+    row("bpf_dynptr_is_null", COMMON, KfuncKind::Plain),
+    row("bpf_dynptr_is_rdonly", COMMON, KfuncKind::Plain),
+    row("bpf_dynptr_size", COMMON, KfuncKind::Plain),
+    row("bpf_dynptr_clone", COMMON, KfuncKind::DynptrClone),
+    text("bpf_strcmp"),
+    text("bpf_strchr"),
+    text("bpf_strchrnul"),
+    text("bpf_strnchr"),
+    text("bpf_strrchr"),
+    text("bpf_strlen"),
+    text("bpf_strnlen"),
+    text("bpf_strspn"),
+    text("bpf_strcspn"),
+    text("bpf_strstr"),
+    text("bpf_strnstr"),
 ];
 
 /// The row of a kernel function.

@@ -104,6 +104,11 @@ pub(crate) fn explain(
     let span = |lo: usize, hi: usize| Span::new(file, (base + lo) as u32, (base + hi) as u32);
     let positives = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => positives.as_slice(),
+        ErrorVariant::CustomError { message } if message.starts_with("call limit") => {
+            let span = span(at, at + token(rest).len());
+            let what = "so much is nested here that it cannot be read; is a bracket missing?";
+            return Diagnostic::error(Code::TOO_DEEP, span, what);
+        }
         ErrorVariant::CustomError { .. } => {
             return crate::outline::too_deep(span(at, at + token(rest).len()));
         }

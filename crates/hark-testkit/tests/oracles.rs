@@ -113,3 +113,26 @@ fn readers_survive_damage() {
         judge(60, 200, |bytes| readers(reader, bytes));
     }
 }
+
+/// Inputs that fuzzers found something with, below `findings/TARGET`.
+#[test]
+fn what_was_found_stays_mended() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/findings");
+    for target in std::fs::read_dir(dir).expect("the findings") {
+        let target = target.expect("an entry").path();
+        for file in std::fs::read_dir(&target).expect("a target's findings") {
+            let file = file.expect("an entry").path();
+            let bytes = std::fs::read(&file).expect("a finding");
+            let finding = match target.file_name().and_then(|name| name.to_str()) {
+                Some("parser") => parser(&String::from_utf8_lossy(&bytes)),
+                Some("tokens") => parser_of_tokens(&bytes),
+                Some("optimiser") => optimiser(&bytes),
+                Some("states") => states(&bytes),
+                Some("domains") => domains(&bytes),
+                Some("assembler") => assembler(&bytes),
+                other => panic!("{other:?} is no target whose findings are kept"),
+            };
+            finding.unwrap_or_else(|finding| panic!("{}: {finding}", file.display()));
+        }
+    }
+}

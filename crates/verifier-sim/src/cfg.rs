@@ -15,6 +15,8 @@ pub(crate) struct Point {
     pub(crate) force: bool,
     /// Calls a helper that calls back at once.
     pub(crate) calls_back: bool,
+    /// Asks an iterator for its next value.
+    pub(crate) iter_next: bool,
     /// Registers that may be read before being written from here on, one bit each.
     pub(crate) live: u16,
 }
@@ -39,11 +41,11 @@ pub(crate) fn calls_back(id: u32) -> bool {
 }
 
 impl Cfg {
-    /// Finds subprograms and checks jumps and reachability.
+    /// Finds subprograms and checks jumps and reachability. `iter_next` are the calls that ask iterators.
     ///
     /// # Errors
     /// The first instruction that breaks a rule.
-    pub(crate) fn of(p: &Program) -> Result<Cfg, (InsnIdx, Box<crate::Stop>)> {
+    pub(crate) fn of(p: &Program, iter_next: &[u32]) -> Result<Cfg, (InsnIdx, Box<crate::Stop>)> {
         let n = p.insns.len() as u32;
         if n == 0 {
             return Err((InsnIdx(0), Rule::JumpTarget.reject(&[], "the program has no instructions")));
@@ -56,6 +58,10 @@ impl Cfg {
         }
         let mut cfg = Cfg { subprogs, points: vec![Point::default(); p.insns.len()] };
         cfg.mark(p);
+        for i in iter_next {
+            let point = &mut cfg.points[*i as usize];
+            (point.prune, point.force, point.iter_next) = (true, true, true);
+        }
         cfg.check_reachable(p)?;
         cfg.compute_live(p);
         Ok(cfg)
@@ -98,8 +104,8 @@ impl Cfg {
                             self.enter(to);
                         }
                         Callee::Helper(id) if calls_back(id) => {
-                            self.points[i] =
-                                Point { prune: true, jump: true, force: true, calls_back: true, live: 0 };
+                            let mark = Point { prune: true, jump: true, force: true, ..Point::default() };
+                            self.points[i] = Point { calls_back: true, ..mark };
                         }
                         Callee::Helper(_) | Callee::Kfunc { .. } => {}
                     }

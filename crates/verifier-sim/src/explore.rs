@@ -6,7 +6,7 @@
 
 use crate::env::Env;
 use crate::precise::{Linked, Step};
-use crate::prune::{Compare, Exact, may_be_looping};
+use crate::prune::{Compare, Exact, iterators_moved, may_be_looping};
 use crate::rules::{Check, Rule};
 use crate::state::{CheckpointId, Flags, Frame, Kind, Slot, State};
 use crate::states::States;
@@ -376,7 +376,11 @@ impl<'a> Walk<'a> {
                     self.enter_loop(id);
                     return self.hit(id);
                 }
-                if !point.calls_back && self.is_endless(id) {
+                if point.iter_next && self.covered_by(id, Exact::RangeWithin) && self.asks_active_iterator() {
+                    self.enter_loop(id);
+                    return self.hit(id);
+                }
+                if !point.calls_back && !point.iter_next && self.is_endless(id) {
                     return Err(crate::rules::bounded_loop::endless());
                 }
                 if !force && new_jumps < 20 && new_insns < 100 {
@@ -428,6 +432,7 @@ impl<'a> Walk<'a> {
     fn is_endless(&self, id: CheckpointId) -> bool {
         let old = &self.checkpoint(id).st;
         may_be_looping(old, &self.st)
+            && !iterators_moved(old, &self.st)
             && old.may_goto_depth == self.st.may_goto_depth
             && old.callback_unroll_depth == self.st.callback_unroll_depth
             && self.covered_by(id, Exact::Yes)

@@ -25,14 +25,14 @@ pub(crate) struct Compare<'a> {
 }
 
 /// Pairs of ids that stand for each other in two states.
-struct IdMap {
+pub(crate) struct IdMap {
     pairs: Vec<(u32, u32)>,
     next: u32,
 }
 
 impl IdMap {
     /// No pairs; ids made up in the comparison come after `last`.
-    fn new(last: u32) -> IdMap {
+    pub(crate) fn new(last: u32) -> IdMap {
         IdMap { pairs: Vec::new(), next: last }
     }
 
@@ -73,7 +73,8 @@ impl IdMap {
 impl Compare<'_> {
     /// Whether `old`, verified from instruction `at` on, covers `cur`.
     pub(crate) fn covers(&self, old: &State, cur: &State, at: u32) -> bool {
-        if old.top != cur.top || old.refs.len() != cur.refs.len() || old.rcu_locks != cur.rcu_locks {
+        let sections = (old.rcu_locks, old.preempt_locks) == (cur.rcu_locks, cur.preempt_locks);
+        if old.top != cur.top || old.refs.len() != cur.refs.len() || !sections {
             return false;
         }
         let mut ids = IdMap::new(self.last_id);
@@ -149,6 +150,7 @@ impl Compare<'_> {
             | Kind::SockCommon
             | Kind::TcpSock
             | Kind::XdpSock
+            | Kind::Dynptr
             | Kind::FlowKeys => exactly(old, cur, ids),
         }
     }
@@ -186,6 +188,15 @@ impl Compare<'_> {
                 _ => return false,
             }
         }
+        if old.is_iter() {
+            // How often it gave a value does not matter: loops could not be closed otherwise.
+            let same = (old.reg.aux, old.reg.uid) == (cur.reg.aux, cur.reg.uid);
+            return cur.is_iter() && same && ids.same(old.reg.ref_id, cur.reg.ref_id);
+        }
+        if old.is_dynptr() {
+            let same = (old.reg.aux, old.reg.uid) == (cur.reg.aux, cur.reg.uid);
+            return cur.is_dynptr() && same && ids.same(old.reg.ref_id, cur.reg.ref_id);
+        }
         // The lowest byte tells whether the slot holds a spill; where it is free in the old state, so is the register.
         old.bytes[7] != Byte::Spill || self.reg_covers(&old.reg, &cur.reg, ids)
     }
@@ -206,6 +217,15 @@ pub(crate) fn may_be_looping(old: &State, cur: &State) -> bool {
     old.top == cur.top && old.cur().regs.iter().zip(&cur.cur().regs).all(|(o, c)| plain(o) == plain(c))
 }
 
-fn exactly(old: &RegState, cur: &RegState, ids: &mut IdMap) -> bool {
+/// Whether an iterator gave a value between the two states.
+pub(crate) fn iterators_moved(old: &State, cur: &State) -> bool {
+    (0..=old.top).any(|f| {
+        let slots = old.frame(f).stack.iter().zip(&cur.frame(f).stack);
+        slots.filter(|(o, _)| o.is_active_iter()).any(|(o, c)| o.reg.range != c.reg.range)
+    })
+}
+
+/// Equal in everything but names.
+pub(crate) fn exactly(old: &RegState, cur: &RegState, ids: &mut IdMap) -> bool {
     old.body() == cur.body() && ids.same(old.id, cur.id) && ids.same(old.ref_id, cur.ref_id)
 }

@@ -49,6 +49,8 @@ pub enum Kind {
     XdpSock,
     /// `struct bpf_flow_keys`.
     FlowKeys,
+    /// A dynptr that the program was given; `aux` is what it stands for.
+    Dynptr,
 }
 
 impl Kind {
@@ -75,6 +77,7 @@ impl Kind {
             Kind::TcpSock => "a TCP socket",
             Kind::XdpSock => "an XDP socket",
             Kind::FlowKeys => "flow keys",
+            Kind::Dynptr => "a dynptr",
         }
     }
 
@@ -112,6 +115,10 @@ impl Flags {
     pub const USER: Flags = Flags(64);
     /// Per-CPU memory.
     pub const PERCPU: Flags = Flags(128);
+    /// Memory that a dynptr stands for.
+    pub const SLICE: Flags = Flags(256);
+    /// Memory of a packet, which may move.
+    pub const PACKET: Flags = Flags(512);
 
     /// Whether all of `other` are set.
     pub const fn has(self, other: Flags) -> bool {
@@ -161,7 +168,7 @@ pub struct RegState {
     pub aux: u32,
     /// Bytes known to be readable after a packet pointer, or `AT_PKT_END`/`BEYOND_PKT_END`.
     pub range: i32,
-    /// Tells apart maps that were looked up in maps.
+    /// Tells apart maps that were looked up in maps; of a slice, the number of its dynptr.
     pub uid: u32,
     /// Group of values that are equal (scalars), NULL together (pointers) or have one unknown offset (packets); 0 for none.
     pub id: u32,
@@ -286,6 +293,10 @@ pub enum Byte {
     Misc,
     /// Zero.
     Zero,
+    /// Part of an iterator: see [`Slot::reg`].
+    Iter,
+    /// Part of a dynptr: see [`Slot::reg`].
+    Dynptr,
 }
 
 /// Eight bytes of stack. Index 0 of `bytes` is the byte just below the slot's upper end, as the frame grows down.
@@ -293,7 +304,9 @@ pub enum Byte {
 pub struct Slot {
     /// What each byte holds, from the highest address down.
     pub bytes: [Byte; 8],
-    /// The spilled register, where bytes are [`Byte::Spill`].
+    /// The spilled register, where bytes are [`Byte::Spill`]. Of an iterator: its type in `aux`, in `range` how often it
+    /// gave a value, in `uid` whether it is drained, and in the first slot its reference. Of a dynptr: what it stands
+    /// for in `aux`, in `uid` whether these are its first bytes, its number in `id`, and its reference.
     pub reg: RegState,
     /// Whether a path from the checkpoint on reads it.
     pub(crate) read: bool,
@@ -304,6 +317,21 @@ pub struct Slot {
 impl Slot {
     pub(crate) const EMPTY: Slot =
         Slot { bytes: [Byte::Invalid; 8], reg: RegState::NOT_INIT, read: false, written: false };
+
+    /// Whether an iterator is here.
+    pub(crate) fn is_iter(&self) -> bool {
+        self.bytes[0] == Byte::Iter
+    }
+
+    /// Whether an iterator is here that may give another value.
+    pub(crate) fn is_active_iter(&self) -> bool {
+        self.is_iter() && self.reg.uid == 0
+    }
+
+    /// Whether a dynptr is here.
+    pub(crate) fn is_dynptr(&self) -> bool {
+        self.bytes[0] == Byte::Dynptr
+    }
 
     /// Whether a register was spilled here, wholly or in part.
     pub fn is_spill(&self) -> bool {
@@ -403,6 +431,8 @@ pub struct State {
     pub(crate) may_goto_depth: u32,
     /// Read-side sections of RCU that the program is in.
     pub(crate) rcu_locks: u32,
+    /// Sections without preemption that the program is in.
+    pub(crate) preempt_locks: u32,
     /// The lock that is held: map, which map of its shape, which value.
     pub(crate) lock: Option<(u32, u32, u32)>,
     pub(crate) callback_unroll_depth: u32,
@@ -425,6 +455,7 @@ impl State {
             history: (0, 0),
             may_goto_depth: 0,
             rcu_locks: 0,
+            preempt_locks: 0,
             lock: None,
             callback_unroll_depth: 0,
             depth: 0,
@@ -527,6 +558,8 @@ impl fmt::Display for Frame {
                         Byte::Spill => 'r',
                         Byte::Misc => 'm',
                         Byte::Zero => '0',
+                        Byte::Iter => 'i',
+                        Byte::Dynptr => 'd',
                     })
                     .collect();
                 write!(f, "fp-{} = {text}", (i + 1) * 8)?;

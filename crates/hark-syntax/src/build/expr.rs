@@ -1,10 +1,9 @@
 //! Expressions.
 
-use super::{Builder, Grammar, MAX_EXPANSIONS, Rule, Tall, literal};
+use super::{Builder, MAX_EXPANSIONS, Rule, Tall, literal};
 use crate::MAX_DEPTH;
 use crate::ast::{Arg, BinOp, Expr, ExprKind, Name, UnOp};
 use hark_diag::{Code, Diagnostic};
-use pest::Parser as _;
 use pest::iterators::Pair;
 use pest::pratt_parser::{Assoc, Op, PrattParser};
 use std::sync::LazyLock;
@@ -377,7 +376,7 @@ impl Builder<'_> {
         if text.len() > 1 << 14 || crate::recover::too_deep(&text).is_some() {
             return self.deep(span);
         }
-        let Ok(pairs) = Grammar::parse(Rule::expr_entry, &text) else {
+        let Ok(pairs) = super::grammar(Rule::expr_entry, &text) else {
             let diag = Diagnostic::error(
                 Code::PREPROCESSOR,
                 span,

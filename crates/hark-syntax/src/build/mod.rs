@@ -17,16 +17,30 @@ use crate::preprocess::{FunctionMacro, Macros, ObjectMacro};
 use crate::{message, outline, recover};
 use hark_diag::{Code, Diagnostic, FileId, Span};
 use pest::Parser as _;
+use pest::error::Error;
 use pest::iterators::{Pair, Pairs};
 use pest_derive::Parser;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::Once;
 
 /// The generated parser.
 #[derive(Parser)]
 #[grammar = "grammar.pest"]
 pub(crate) struct Grammar;
+
+/// How many rules may be tried for one slice. Some text can be read in several ways, and nested it is read in many
+/// times as many; what people write takes some thousands.
+const MAX_TRIES: NonZeroUsize = NonZeroUsize::new(10_000_000).expect("is not 0");
+
+/// What `rule` makes of a slice.
+pub(crate) fn grammar(rule: Rule, slice: &str) -> Result<Pairs<'_, Rule>, Box<Error<Rule>>> {
+    static LIMITED: Once = Once::new();
+    LIMITED.call_once(|| pest::set_call_limit(Some(MAX_TRIES)));
+    Grammar::parse(rule, slice).map_err(Box::new)
+}
 
 /// How often a macro may expand to text with a macro in it.
 const MAX_EXPANSIONS: u32 = 32;
@@ -108,7 +122,7 @@ impl<'a> Builder<'a> {
         if recover::too_deep(text).is_some() {
             return None;
         }
-        let pairs = Grammar::parse(Rule::expr_entry, text).ok()?;
+        let pairs = grammar(Rule::expr_entry, text).ok()?;
         self.base.set(offset);
         let before = self.diags.borrow().len();
         let expr = self.expr(first_inner(pairs)?, 0).0;
@@ -139,7 +153,7 @@ impl<'a> Builder<'a> {
             self.report_deep_once(self.file_span(range.start + at..range.start + at + 1));
             return None;
         }
-        let first = match Grammar::parse(rule, slice) {
+        let first = match grammar(rule, slice) {
             Ok(pairs) => return build(pairs),
             Err(error) => error,
         };
@@ -156,7 +170,7 @@ impl<'a> Builder<'a> {
             let bad = recover::statement_around(text, at)?;
             repaired[bad].fill(recover::MARK);
             let text = std::str::from_utf8(&repaired).ok()?;
-            match Grammar::parse(rule, text) {
+            match grammar(rule, text) {
                 Ok(pairs) => return build(pairs),
                 Err(error) => {
                     at = message::place(&error);

@@ -1,10 +1,9 @@
 //! Types.
 
-use super::{Builder, Grammar, MAX_EXPANSIONS, Rule, Tall};
+use super::{Builder, MAX_EXPANSIONS, Rule, Tall};
 use crate::ast::{Arg, TypeExpr, TypeKind};
 use crate::{MAX_DEPTH, recover};
 use hark_diag::Span;
-use pest::Parser as _;
 use pest::iterators::Pair;
 
 impl Builder<'_> {
@@ -120,7 +119,7 @@ impl Builder<'_> {
         if self.expansions >= MAX_EXPANSIONS || recover::too_deep(text).is_some() {
             return None;
         }
-        let pairs = Grammar::parse(Rule::type_entry, text).ok()?;
+        let pairs = super::grammar(Rule::type_entry, text).ok()?;
         let inner = self.for_expansion(text, span);
         let ty = inner.ty(super::first_inner(pairs)?, depth);
         self.end_expansion(&inner);

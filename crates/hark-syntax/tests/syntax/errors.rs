@@ -559,3 +559,11 @@ fn a_macro_that_never_ends_is_stopped() {
     let deep = format!("#define F(a) a + a\nBEGIN {{ $x = {}1{}; }}", "F(".repeat(60), ")".repeat(60));
     assert_eq!(only_code(&deep), Code::PREPROCESSOR);
 }
+
+#[test]
+fn what_never_ends_is_read_once_at_every_level() {
+    for text in ["{", "if a {", "(typeof((", "(string[", "typeof(", "x = {", "@[(", "f({", "if a {} else {"] {
+        let script = format!("BEGIN {{ {}", text.repeat(60));
+        assert_ne!(messages(&script), "", "{text}");
+    }
+}

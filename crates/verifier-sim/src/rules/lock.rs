@@ -17,6 +17,9 @@ pub(crate) fn check_none_held(st: &State) -> Check {
     if st.lock.is_some() {
         return Err(Rule::Lock.reject(&[], "a lock is still held when the function returns"));
     }
+    if st.preempt_locks > 0 {
+        return Err(Rule::Lock.reject(&[], "preemption is still disabled when the function returns"));
+    }
     if st.rcu_locks > 0 {
         return Err(
             Rule::Lock.reject(&[], "a read-side section of RCU is not left before the function returns")

@@ -12,6 +12,7 @@ pub(crate) mod bounded_loop;
 pub(crate) mod callback;
 pub(crate) mod constant_operand;
 pub(crate) mod context_access;
+pub(crate) mod format_string;
 pub(crate) mod frame_pointer;
 pub(crate) mod helper_allowed;
 pub(crate) mod initialised_stack;

@@ -30,6 +30,7 @@ pub(crate) fn check_kind(ptr: &RegState, r: Reg, op: AluOp, constant: Option<i64
         | Kind::Socket
         | Kind::SockCommon
         | Kind::TcpSock
+        | Kind::Dynptr
         | Kind::XdpSock => false,
     };
     if movable {

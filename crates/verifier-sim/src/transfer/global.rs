@@ -18,6 +18,10 @@ pub(crate) enum GlobalArg {
     Ctx,
     /// Memory of so many bytes, or NULL if allowed.
     Mem { size: u32, nullable: bool },
+    /// A dynptr.
+    Dynptr,
+    /// A kernel object that is known to be valid, or NULL if allowed.
+    Object { ty: u32, nullable: bool },
 }
 
 /// Most arguments in registers.
@@ -60,6 +64,9 @@ impl<'a> Walk<'a> {
             GlobalArg::Scalar => refuse("a number"),
             GlobalArg::Ctx if value.kind == Kind::Ctx => context_access::check_pointer(&value, r),
             GlobalArg::Ctx => refuse("the context"),
+            GlobalArg::Dynptr => self.dynptr(r, false).map(|_| ()),
+            GlobalArg::Object { nullable: true, .. } if value.is_null() => Ok(()),
+            GlobalArg::Object { ty, nullable } => self.check_global_object(&value, r, ty, nullable),
             GlobalArg::Mem { nullable, .. } if value.is_null() => {
                 if nullable || self.env.profile.version < TAGS_SINCE {
                     Ok(())
@@ -76,7 +83,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn check_global_memory(&mut self, value: &RegState, r: Reg, size: u32) -> Check {
+    pub(crate) fn check_global_memory(&mut self, value: &RegState, r: Reg, size: u32) -> Check {
         let value = &RegState { flags: value.flags.without(Flags::MAYBE_NULL), ..*value };
         let at = i64::from(value.off);
         match value.kind {
@@ -151,7 +158,18 @@ impl<'a> Walk<'a> {
                 continue;
             }
             if btf.resolve(target).is_some_and(|ty| ty.name() == "bpf_dynptr") {
-                return self.unsure("a dynptr given to a global function");
+                if !tag.is_empty() {
+                    return self.unsure("tags of a dynptr");
+                }
+                args.push(GlobalArg::Dynptr);
+                continue;
+            }
+            if tag.contains(&"trusted") && tag.iter().all(|tag| ["trusted", "nullable"].contains(tag)) {
+                let Some(ty) = self.kernel_type_of(btf, target) else {
+                    return self.unsure("a trusted argument of a type that the kernel does not have");
+                };
+                args.push(GlobalArg::Object { ty, nullable: tag.contains(&"nullable") });
+                continue;
             }
             let nullable = match tag.as_slice() {
                 [] => true,
@@ -167,6 +185,34 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(args)
+    }
+
+    /// The kernel's structure of the name of the program's type `id`.
+    fn kernel_type_of(&self, btf: &Btf, id: TypeId) -> Option<u32> {
+        let of = btf.resolve(id).filter(|ty| ty.kind() == BtfKind::Struct)?;
+        let name = of.name().split("___").next().unwrap_or("");
+        self.struct_id(name)
+    }
+
+    fn check_global_object(&mut self, value: &RegState, r: Reg, ty: u32, nullable: bool) -> Check {
+        let Some(btf) = self.env.prog.btf else {
+            return self.unsure("the kernel's types are not known");
+        };
+        let flags = if nullable { value.flags.without(Flags::MAYBE_NULL) } else { value.flags };
+        let trusted = flags == Flags::TRUSTED || value.ref_id != 0 && flags == Flags::NONE;
+        let off = u32::try_from(value.off).ok().filter(|_| value.val.is_zero());
+        let of = |off| crate::fields::nested_at(btf, TypeId(value.aux), off, TypeId(ty), false);
+        if value.kind == Kind::Btf && trusted && off.is_some_and(of) {
+            return Ok(());
+        }
+        if value.kind == Kind::Btf && flags.any(Flags::RCU.with(Flags::TRUSTED)) || value.flags == Flags::NONE
+        {
+            return self.unsure("an object given to a global function");
+        }
+        Err(Rule::Argument.reject(
+            &[r],
+            format!("{} holds {value}; the global function takes a trusted kernel object", name(r)),
+        ))
     }
 
     /// Whether `id` is the type that the kernel takes for this program type's context.
@@ -225,6 +271,12 @@ impl<'a> Walk<'a> {
             frame.regs[i + 1] = match *arg {
                 GlobalArg::Scalar => RegState::UNKNOWN,
                 GlobalArg::Ctx => RegState::pointer(Kind::Ctx, Flags::NONE, 0),
+                GlobalArg::Dynptr => Self::given_dynptr(self.new_id()),
+                GlobalArg::Object { ty, nullable } => {
+                    let flags = Flags::TRUSTED;
+                    let flags = if nullable { flags.with(Flags::MAYBE_NULL) } else { flags };
+                    RegState { id: self.new_id(), ..RegState::pointer(Kind::Btf, flags, ty) }
+                }
                 GlobalArg::Mem { size, nullable } => {
                     let flags = if nullable { Flags::MAYBE_NULL } else { Flags::NONE };
                     RegState { id: self.new_id(), ..RegState::pointer(Kind::Mem, flags, size) }

@@ -1,15 +1,16 @@
 //! Calls of helper functions.
 
+use super::dynptr::{Dynptr, DynptrKind};
 use super::memory::Access;
 use super::stack::{StackUse, place};
 use crate::era::Change;
 use crate::explore::{Flow, Walk};
 use crate::rules::{
-    Check, Rule, argument, argument_length, context_access, helper_allowed, lock, map_helper, packet_bounds,
-    reference,
+    Check, Rule, argument, argument_length, context_access, format_string, helper_allowed, initialised_stack,
+    lock, map_helper, packet_bounds, reference,
 };
 use crate::state::{Byte, Flags, Frame, Kind, Ref, RegState};
-use bpf_facts::{Arg, HelperDef, HelperId, MapType, MemAccess, Ret, V};
+use bpf_facts::{Arg, DynptrArg, HelperDef, HelperId, MapType, MemAccess, Ret, V};
 use ebpf_asm::{Operand, Reg};
 
 /// Largest negative error number.
@@ -31,6 +32,7 @@ struct Call {
     ref_id: u32,
     releases: bool,
     btf_id: u32,
+    dynptr: Option<Dynptr>,
 }
 
 fn arg_reg(i: usize) -> Reg {
@@ -59,7 +61,9 @@ impl Walk<'_> {
                 self.store_value(1, r, i as i32, None::<Operand>, false)?;
             }
         }
-        if call.releases && call.ref_id != 0 {
+        if let (true, Some(dynptr)) = (call.releases, call.dynptr) {
+            self.release_dynptr(dynptr)?;
+        } else if call.releases && call.ref_id != 0 {
             self.release(call.ref_id)?;
         }
         let called = self.check_special(def, &call)?;
@@ -85,6 +89,9 @@ impl Walk<'_> {
         }
         if value.kind.is_packet() && !(def.flags.packet_mem && self.env.prog.may_read_packets()) {
             return Err(argument::wrong(def, &value, r, "anything but packet data"));
+        }
+        if let Arg::Dynptr(wants) = arg {
+            return self.check_dynptr(wants, &value, r, call);
         }
         let null = value.is_null() && arg.nullable();
         if !null {
@@ -178,6 +185,28 @@ impl Walk<'_> {
         }
     }
 
+    fn check_dynptr(&mut self, wants: DynptrArg, value: &RegState, r: Reg, call: &mut Call) -> Check {
+        match wants {
+            DynptrArg::NewLocal => self.new_dynptr(DynptrKind::Local, r, None),
+            DynptrArg::NewRingbuf => self.new_dynptr(DynptrKind::Ringbuf, r, None),
+            DynptrArg::Any => {
+                call.dynptr = Some(self.dynptr(r, false)?);
+                Ok(())
+            }
+            DynptrArg::ReleaseRingbuf => {
+                let dynptr = self.dynptr(r, true)?;
+                if dynptr.ref_id == 0 || dynptr.kind != DynptrKind::Ringbuf {
+                    let what =
+                        format!("r{} holds {value}, which stands for no ring buffer record", r.index());
+                    return Err(Rule::Reference.reject(&[r], what));
+                }
+                call.dynptr = Some(dynptr);
+                call.releases = true;
+                Ok(())
+            }
+        }
+    }
+
     /// A lock is taken, or given back.
     fn check_lock(&mut self, def: &HelperDef, value: &RegState, r: Reg) -> Check {
         let place = lock::place(self.env, value, r)?;
@@ -242,6 +271,9 @@ impl Walk<'_> {
         let mut flags = value.flags;
         if arg.nullable() {
             flags = flags.without(Flags::MAYBE_NULL);
+        }
+        if matches!(arg, Arg::Mem(_) | Arg::MemOrNull(_) | Arg::FixedMem(..)) {
+            flags = flags.without(Flags::SLICE.with(Flags::PACKET));
         }
         let reads = matches!(
             arg,
@@ -406,6 +438,13 @@ impl Walk<'_> {
         let variable = value.val.as_const().is_none();
         let (min, max) = self.stack_range(r, 0, i64::from(size), StackUse::Helper)?;
         if access == MemAccess::Write && !variable {
+            let slots = &self.st.frame(value.frame).stack;
+            for off in min..max + i64::from(size) {
+                let (spi, byte) = place(off);
+                if slots.get(spi).is_some_and(|slot| slot.bytes[byte] == Byte::Dynptr) {
+                    return Err(initialised_stack::object(Some(r), off, "a dynptr"));
+                }
+            }
             call.fills = Some((r, size));
             return Ok(());
         }
@@ -444,7 +483,12 @@ impl Walk<'_> {
     }
 
     pub(crate) fn forget_packets(&mut self) {
-        self.st.update_regs(|r| r.kind.is_packet() || r.kind == Kind::PacketEnd, |r| *r = RegState::UNKNOWN);
+        let moves = |r: &RegState| {
+            r.kind.is_packet()
+                || r.kind == Kind::PacketEnd
+                || r.kind == Kind::Mem && r.flags.has(Flags::PACKET)
+        };
+        self.st.update_regs(moves, |r| *r = RegState::UNKNOWN);
     }
 
     /// What certain helpers demand besides, and callbacks.
@@ -463,10 +507,18 @@ impl Walk<'_> {
             }
             HelperId::LOOP => self.call_loop(call),
             HelperId::FOR_EACH_MAP_ELEM => self.call_for_each(call),
-            HelperId::SNPRINTF
-            | HelperId::FIND_VMA
-            | HelperId::USER_RINGBUF_DRAIN
-            | HelperId::TIMER_SET_CALLBACK => self.unsure(format!("helper {}", def.name)),
+            HelperId::SNPRINTF => self.check_format().map(|()| None),
+            HelperId::FIND_VMA => self.call_find_vma(call),
+            HelperId::USER_RINGBUF_DRAIN => self.call_drain(call),
+            HelperId::DYNPTR_FROM_MEM if self.st.reg(Reg::R1).kind != Kind::MapValue => {
+                let value = self.st.reg(Reg::R1);
+                Err(argument::wrong(def, value, Reg::R1, "memory of a map value"))
+            }
+            HelperId::DYNPTR_WRITE if call.dynptr.is_some_and(|of| of.kind == DynptrKind::Skb) => {
+                self.forget_packets();
+                Ok(None)
+            }
+            HelperId::TIMER_SET_CALLBACK => self.unsure(format!("helper {}", def.name)),
             HelperId::GET_LOCAL_STORAGE if !self.st.reg(Reg::R2).is_null() => {
                 Err(Rule::Argument.reject(&[Reg::R2], "get_local_storage takes no flags"))
             }
@@ -487,6 +539,49 @@ impl Walk<'_> {
         }
         self.call_back(subprog, (0, 1), |caller, callee| {
             callee.regs[1] = RegState::UNKNOWN;
+            callee.regs[2] = caller.regs[3];
+        })
+    }
+
+    /// The format of `snprintf`, which is known to be a constant string.
+    fn check_format(&mut self) -> Check {
+        let (format, len) = (*self.st.reg(Reg::R3), *self.st.reg(Reg::R5));
+        let bytes = len.val.bits.value;
+        if bytes % 8 != 0 {
+            return Err(Rule::Argument.reject(&[Reg::R5], "the arguments are numbers of 8 bytes"));
+        }
+        let map = self.env.map(format.aux);
+        let at = i64::from(format.off) + format.val.as_const().unwrap_or(0) as i64;
+        let text = map.data.as_ref().and_then(|data| data.get(usize::try_from(at).ok()?..));
+        match text.and_then(|text| format_string::check(text, bytes / 8)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(why)) => {
+                Err(Rule::Argument.reject(&[Reg::R3], format!("the format is not understood: {why}")))
+            }
+            None => self.unsure("the format of snprintf"),
+        }
+    }
+
+    fn call_find_vma(&mut self, call: &Call) -> Check<Option<(Frame, u32)>> {
+        let Some(subprog) = call.subprog else { return self.unsure("find_vma without a callback") };
+        let Some(vma) = self.struct_id("vm_area_struct") else {
+            return self.unsure("struct vm_area_struct without BTF");
+        };
+        self.call_back(subprog, (0, 1), |caller, callee| {
+            callee.regs[1] = caller.regs[1];
+            callee.regs[2] = RegState::pointer(Kind::Btf, Flags::NONE, vma);
+            callee.regs[3] = caller.regs[4];
+        })
+    }
+
+    fn call_drain(&mut self, call: &Call) -> Check<Option<(Frame, u32)>> {
+        self.knows_dynptrs()?;
+        let Some(subprog) = call.subprog else {
+            return self.unsure("user_ringbuf_drain without a callback");
+        };
+        let given = Self::given_dynptr(self.new_id());
+        self.call_back(subprog, (0, 1), |caller, callee| {
+            callee.regs[1] = given;
             callee.regs[2] = caller.regs[3];
         })
     }
@@ -533,11 +628,15 @@ impl Walk<'_> {
             Ret::BtfPtrOrNull(name) => self.object(name, Flags::MAYBE_NULL),
             Ret::PercpuMem => self.percpu_object(call.btf_id, Flags::NONE),
             Ret::PercpuMemOrNull => self.percpu_object(call.btf_id, Flags::MAYBE_NULL),
-            Ret::DynptrMemOrNull
-            | Ret::SocketOrNull
-            | Ret::TcpSockOrNull
-            | Ret::SockCommonOrNull
-            | Ret::KptrOrNull => self.unsure(format!("the result of helper {}", def.name)),
+            Ret::DynptrMemOrNull => {
+                let Some(of) = call.dynptr else { return self.unsure("memory of no dynptr") };
+                let id = self.new_id();
+                let value = RegState::pointer(Kind::Mem, Flags::MAYBE_NULL, call.mem_size);
+                Ok(RegState { id, ref_id: of.ref_id, uid: of.id, ..value })
+            }
+            Ret::SocketOrNull | Ret::TcpSockOrNull | Ret::SockCommonOrNull | Ret::KptrOrNull => {
+                self.unsure(format!("the result of helper {}", def.name))
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use crate::bounds::Bounds;
 use crate::era::{Change, Era};
 use crate::explore::{Flow, Walk};
 use crate::precise::{Linked, Place};
+use crate::prune::{IdMap, exactly};
 use crate::rules::Check;
 use crate::state::{ADD_CONST, AT_PKT_END, BEYOND_PKT_END, CheckpointId, Flags, Kind, RegState, State};
 use ebpf_asm::{Cond, Operand, Reg, Width};
@@ -219,7 +220,7 @@ impl Walk<'_> {
         Ok(Flow::To(to))
     }
 
-    fn previous_visit_before(&self, id: CheckpointId, insn: u32) -> Option<CheckpointId> {
+    pub(crate) fn previous_visit_before(&self, id: CheckpointId, insn: u32) -> Option<CheckpointId> {
         let mut parent = self.checkpoint(id).st.parent;
         while let Some(id) = parent {
             let checkpoint = self.checkpoint(id);
@@ -234,11 +235,11 @@ impl Walk<'_> {
 
 /// Forgets numbers that changed since `old` and did not matter so far, so that going round once more finds nothing new.
 pub(crate) fn widen(old: &State, cur: &mut State) {
-    let changed = |o: &RegState, c: &RegState| {
-        let same = o.body() == c.body() && o.id == c.id && o.ref_id == c.ref_id;
-        o.is_scalar() && c.is_scalar() && !o.precise && !c.precise && !same
+    let mut ids = IdMap::new(0);
+    let mut changed = |o: &RegState, c: &RegState| {
+        o.is_scalar() && c.is_scalar() && !o.precise && !c.precise && !exactly(o, c, &mut ids)
     };
-    for f in 0..=old.top {
+    for f in (0..=old.top).rev() {
         let fold = old.frame(f);
         let frame = cur.frame_mut(f);
         for (o, c) in fold.regs.iter().zip(&mut frame.regs) {
@@ -339,6 +340,7 @@ fn is_not_null(era: Era, r: &RegState) -> bool {
         | Kind::Func
         | Kind::TpBuffer
         | Kind::XdpSock
+        | Kind::Dynptr
         | Kind::FlowKeys => false,
     }
 }

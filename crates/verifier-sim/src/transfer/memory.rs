@@ -134,6 +134,7 @@ impl Walk<'_> {
             | Kind::SockCommon
             | Kind::TcpSock
             | Kind::XdpSock
+            | Kind::Dynptr
             | Kind::FlowKeys => {
                 self.check_plain(&ptr, base, at, size, false, Access::Read)?;
                 Ok(RegState::UNKNOWN)
@@ -176,6 +177,7 @@ impl Walk<'_> {
             | Kind::SockCommon
             | Kind::TcpSock
             | Kind::XdpSock
+            | Kind::Dynptr
             | Kind::FlowKeys => self.check_plain(&ptr, base, at, size, false, Access::Write),
         }
     }
@@ -273,6 +275,7 @@ impl Walk<'_> {
             | Kind::Scalar
             | Kind::PacketEnd
             | Kind::Func
+            | Kind::Dynptr
             | Kind::Map
             | Kind::MapValue
             | Kind::Ctx

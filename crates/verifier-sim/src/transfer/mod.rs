@@ -6,8 +6,10 @@ mod atomic;
 mod branch;
 mod call;
 mod context;
+mod dynptr;
 mod global;
 mod helper;
+mod iterator;
 mod jump;
 mod kfunc;
 mod load;
@@ -16,4 +18,5 @@ mod object;
 mod pointer;
 mod stack;
 
+pub(crate) use iterator::iter_next_calls;
 pub(crate) use memory::Ordering;

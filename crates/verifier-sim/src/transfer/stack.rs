@@ -75,6 +75,7 @@ impl Walk<'_> {
 
     fn store_stack_fixed(&mut self, f: u8, off: i64, size: u32, src: Option<Operand>) -> Check {
         let (spi, _) = place(off);
+        self.end_dynptr_at(f, spi)?;
         let aligned = off % 8 == 0;
         let era = self.env.era;
         let spilled = match src {
@@ -118,6 +119,9 @@ impl Walk<'_> {
         if let Some(value) = spilled {
             self.open_step().slot = Some((f, spi as u8));
             let slot = &mut self.st.frame_mut(f).stack[spi];
+            if slot.is_iter() {
+                slot.bytes = [Byte::Misc; 8];
+            }
             slot.reg = value;
             slot.written |= size == 8;
             for i in 0..8 {
@@ -141,6 +145,9 @@ impl Walk<'_> {
             self.mark_precise(r);
         }
         let slot = &mut self.st.frame_mut(f).stack[spi];
+        if slot.is_iter() {
+            slot.bytes = [Byte::Misc; 8];
+        }
         slot.reg = RegState::NOT_INIT;
         slot.written |= size == 8;
         scrub(slot);
@@ -159,6 +166,13 @@ impl Walk<'_> {
         };
         let uninit_ok = self.env.era.has(Change::UninitStack);
         let mut relied_on_zero = false;
+        for off in min..end {
+            self.end_dynptr_at(f, place(off).0)?;
+        }
+        let slots = &self.st.frame(f).stack;
+        if (min..end).any(|off| slots[place(off).0].is_iter()) {
+            return self.unsure("a store at a variable offset that may hit an iterator");
+        }
         let frame = self.st.frame_mut(f);
         for off in min..end {
             let (spi, byte) = place(off);
@@ -228,7 +242,7 @@ impl Walk<'_> {
                 Byte::Misc => {}
                 Byte::Invalid if uninit_ok => {}
                 // Older kernels refuse zeros beside a spill as well.
-                Byte::Invalid | Byte::Zero => {
+                Byte::Invalid | Byte::Zero | Byte::Iter | Byte::Dynptr => {
                     return Err(initialised_stack::missing(None, off + i as i64, i64::from(size)));
                 }
             }
@@ -268,6 +282,8 @@ impl Walk<'_> {
             match slot.bytes[byte] {
                 Byte::Invalid if !uninit_ok => return Err(initialised_stack::missing(r, off, end - min)),
                 Byte::Misc => {}
+                Byte::Iter => return Err(initialised_stack::object(r, off, "an iterator")),
+                Byte::Dynptr => return Err(initialised_stack::object(r, off, "a dynptr")),
                 Byte::Invalid | Byte::Zero => {
                     if clobber {
                         self.st.frame_mut(f).stack[spi].bytes[byte] = Byte::Misc;
@@ -323,6 +339,7 @@ fn is_spillable(kind: Kind) -> bool {
         | Kind::SockCommon
         | Kind::TcpSock
         | Kind::XdpSock
+        | Kind::Dynptr
         | Kind::FlowKeys => true,
     }
 }
