@@ -13,7 +13,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/bpf-syscall/src/child.rs",
     "crates/bpf-syscall/src/local_time.rs",
     "crates/bpf-syscall/src/raw.rs",
-    "crates/bpf-syscall/src/ring.rs",
+    "crates/bpf-syscall/src/shared_memory.rs",
     "crates/hark-symbols/src/map_file.rs",
 ];
 

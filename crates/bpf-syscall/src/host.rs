@@ -81,7 +81,7 @@ pub fn tid() -> u32 {
 
 /// Bytes of a page.
 pub fn page_size() -> usize {
-    crate::ring::page_size()
+    crate::shared_memory::page_size()
 }
 
 /// The id that programs see for the cgroup (version 2) at `path`.

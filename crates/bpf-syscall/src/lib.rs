@@ -2,11 +2,12 @@
 //! no file tells.
 //!
 //! Everything above is written against [`Kernel`]; [`LinuxKernel`] is the running one. Unsafe code stays in five
-//! files: `raw` (system calls), `ring` (shared memory), `child` and `background` (fork), `local_time` (libc's calendar).
+//! files: `raw` (system calls), `shared_memory`, `child` and `background` (fork), `local_time` (libc's calendar).
 
 pub mod background;
 pub mod child;
 pub mod clock;
+mod code_watch;
 pub mod cpus;
 mod entries;
 mod errno;
@@ -18,12 +19,15 @@ mod linux;
 mod load;
 mod local_time;
 mod perf;
+mod perf_ring;
 pub mod probe;
 mod raw;
 mod ring;
+mod shared_memory;
 mod tracefs;
 pub mod wait;
 
+pub use code_watch::{CodeEvent, CodeWatch};
 pub use entries::{clear, drain, walk};
 pub use errno::{Errno, Result, SysError};
 pub use fd::{BtfFd, LinkFd, MapFd, MapShape, PerfFd, ProgFd};

@@ -327,6 +327,12 @@ impl Kernel for LinuxKernel {
             PerfKind::Hardware(config) => (attr.ty, attr.config) = (perf_type::HARDWARE, *config),
             PerfKind::Software(config) => (attr.ty, attr.config) = (perf_type::SOFTWARE, *config),
             PerfKind::Tracepoint { id } => (attr.ty, attr.config) = (perf_type::TRACEPOINT, *id),
+            PerfKind::Code { wake_at } => {
+                (attr.ty, attr.config) = (perf_type::SOFTWARE, SW_DUMMY);
+                attr.flags = perf_flag::CODE;
+                attr.sample_type = SAMPLE_TIME;
+                attr.wakeup_events = *wake_at;
+            }
             PerfKind::Breakpoint { addr, len, access } => {
                 attr.ty = perf_type::BREAKPOINT;
                 (attr.bp_type, attr.config1, attr.config2) = (*access, *addr, *len);
@@ -350,7 +356,7 @@ impl Kernel for LinuxKernel {
                 attr.config2 = *offset;
             }
         }
-        attr.flags = perf_flag::DISABLED;
+        attr.flags |= perf_flag::DISABLED;
         if event.inherit {
             attr.flags |= perf_flag::INHERIT;
         }
@@ -507,7 +513,15 @@ mod perf_flag {
     pub(super) const DISABLED: u64 = 1;
     pub(super) const INHERIT: u64 = 1 << 1;
     pub(super) const FREQ: u64 = 1 << 10;
+    /// `mmap`, `comm`, `task`, `watermark` (of `wakeup_events`), `sample_id_all`, `mmap2`, `comm_exec`
+    pub(super) const CODE: u64 = 1 << 8 | 1 << 9 | 1 << 13 | 1 << 14 | 1 << 18 | 1 << 23 | 1 << 24;
 }
+
+/// `PERF_SAMPLE_TIME`: with `sample_id_all` the time is behind every record.
+const SAMPLE_TIME: u64 = 1 << 2;
+
+/// `PERF_COUNT_SW_DUMMY`: an event that never happens.
+const SW_DUMMY: u64 = 9;
 
 fn describe(kind: &PerfKind) -> String {
     match kind {
@@ -522,6 +536,7 @@ fn describe(kind: &PerfKind) -> String {
         }
         PerfKind::Kprobe { at: KprobeAt::Address(address), .. } => format!("kernel address {address:#x}"),
         PerfKind::Uprobe { path, offset, .. } => format!("{}:{offset:#x}", path.display()),
+        PerfKind::Code { .. } => "word of mapped code".to_string(),
         PerfKind::Breakpoint { addr, .. } => format!("address {addr:#x}"),
     }
 }

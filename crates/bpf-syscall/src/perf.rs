@@ -32,6 +32,11 @@ pub enum PerfKind {
         /// At return instead of entry.
         ret: bool,
     },
+    /// Nothing happens, but word comes of programs that are started, of code that is mapped, and of forks.
+    Code {
+        /// Bytes in the ring at which its reader is woken.
+        wake_at: u32,
+    },
     /// A hardware breakpoint.
     Breakpoint {
         /// Address.

@@ -188,7 +188,7 @@ fn has_helper(kernel: &dyn Kernel, ty: ProgType, id: HelperId) -> Answer {
 }
 
 fn ring_buffer(kernel: &dyn Kernel) -> Answer {
-    let size = crate::ring::page_size() as u32;
+    let size = crate::shared_memory::page_size() as u32;
     match kernel.map_create(&MapCreate::new("probe", MapType::Ringbuf, 0, 0, size)) {
         Ok(map) => {
             let _: MapFd = map;

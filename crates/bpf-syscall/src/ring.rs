@@ -9,16 +9,13 @@
 //! | consumer_pos  …   | producer_pos …     | hdr rec hdr rec … | hdr rec …            |
 //! ```
 
-#![expect(unsafe_code, reason = "shared memory")]
-
 use crate::errno::{Errno, Result, SysError};
 use crate::fd::MapFd;
 use crate::kernel::Records;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use std::num::NonZeroUsize;
+use crate::shared_memory::{Mapping, page_size};
+use nix::sys::mman::ProtFlags;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Set in a record's length while the producer writes it.
@@ -68,11 +65,11 @@ impl BpfRing {
     }
 
     fn consumer_position(&self) -> &AtomicU64 {
-        self.consumer.atomic_u64()
+        self.consumer.atomic_u64(0)
     }
 
     fn producer_position(&self) -> &AtomicU64 {
-        self.producer.atomic_u64()
+        self.producer.atomic_u64(0)
     }
 
     /// The header of the record at `position`.
@@ -142,69 +139,5 @@ impl Records for BpfRing {
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.map.as_fd())
-    }
-}
-
-/// Bytes of a page.
-pub(crate) fn page_size() -> usize {
-    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
-        .ok()
-        .flatten()
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .unwrap_or(4096)
-}
-
-/// A piece of shared memory, page-aligned, mapped until dropped.
-#[derive(Debug)]
-struct Mapping {
-    base: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: the memory belongs to the process, not to a thread, and is accessed by atomics or while the kernel leaves
-// it alone.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    fn new(map: &MapFd, prot: ProtFlags, offset: usize, len: usize) -> std::result::Result<Mapping, Errno> {
-        let length = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
-        let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
-        // SAFETY: a new mapping at an address of the kernel's choice disturbs no existing memory.
-        let base = unsafe { mmap(None, length, prot, MapFlags::MAP_SHARED, map, offset) }?;
-        Ok(Mapping { base: base.cast(), len })
-    }
-
-    /// The counter at the beginning.
-    fn atomic_u64(&self) -> &AtomicU64 {
-        assert!(self.len >= size_of::<u64>());
-        // SAFETY: the mapping is page-aligned, at least 8 bytes long and lives as long as self. Both sides access
-        // these bytes atomically.
-        unsafe { AtomicU64::from_ptr(self.base.as_ptr().cast()) }
-    }
-
-    /// The word at offset `at`, a multiple of 4.
-    fn atomic_u32(&self, at: usize) -> &AtomicU32 {
-        assert!(at.is_multiple_of(size_of::<u32>()) && at + size_of::<u32>() <= self.len);
-        // SAFETY: within the mapping by the line above.
-        let word = unsafe { self.base.as_ptr().add(at) };
-        // SAFETY: aligned and in bounds by the assertion, lives as long as self; both sides access it atomically.
-        unsafe { AtomicU32::from_ptr(word.cast()) }
-    }
-
-    /// The `len` bytes at offset `at`. The caller has seen that their producer is done with them.
-    fn bytes(&self, at: usize, len: usize) -> &[u8] {
-        assert!(at.checked_add(len).is_some_and(|end| end <= self.len));
-        // SAFETY: within the mapping by the line above.
-        let first = unsafe { self.base.as_ptr().add(at) };
-        // SAFETY: in bounds; the kernel writes a committed record again only once the consumer's position has
-        // passed it, which happens after the borrow of self has ended.
-        unsafe { std::slice::from_raw_parts(first, len) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: base and len are those of one mmap call, and nothing borrows from self any more.
-        let _ = unsafe { munmap(self.base.cast(), self.len) };
     }
 }

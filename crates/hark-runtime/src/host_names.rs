@@ -1,10 +1,10 @@
 //! Names as this machine knows them.
 
 use crate::names::{FilePlace, Frame, Names};
-use bpf_syscall::clock;
 use bpf_syscall::host::Users;
+use bpf_syscall::{CodeEvent, CodeWatch, clock};
 use hark_object::{Clock, Config, glob};
-use hark_symbols::{Symbolizer, Wishes};
+use hark_symbols::{Mapping, Symbolizer, Wishes};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs;
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 /// moment this is made.
 pub struct HostNames {
     symbols: Symbolizer,
+    code: RefCell<Option<Rc<RefCell<CodeWatch>>>>,
     kernel: RefCell<HashMap<u64, Option<Rc<Frame>>>>,
     user: RefCell<UserFrames>,
     users: OnceCell<Users>,
@@ -61,6 +62,7 @@ impl HostNames {
     pub fn new(wishes: Wishes) -> HostNames {
         HostNames {
             symbols: Symbolizer::new(wishes),
+            code: RefCell::default(),
             kernel: RefCell::default(),
             user: RefCell::new(UserFrames { since: Instant::now(), known: HashMap::new() }),
             users: OnceCell::new(),
@@ -70,6 +72,18 @@ impl HostNames {
             wall_minus_boot: clock::offset_ns(clock::Clock::Boot, clock::Clock::Real),
             wall_minus_monotonic: clock::offset_ns(clock::Clock::Monotonic, clock::Clock::Real),
             wall_minus_tai: clock::offset_ns(clock::Clock::Tai, clock::Clock::Real),
+        }
+    }
+
+    fn note(&self, event: CodeEvent) {
+        match event {
+            CodeEvent::Execed { pid } => self.symbols.execed(pid),
+            CodeEvent::Forked { pid, parent } => self.symbols.forked(pid, parent),
+            CodeEvent::Mapped { pid, range, offset, device, inode, name } => {
+                let (readable, writable, executable) = (true, false, true);
+                let mapping = Mapping { range, readable, writable, executable, offset, device, inode, name };
+                self.symbols.mapped(pid, mapping);
+            }
         }
     }
 
@@ -100,13 +114,34 @@ impl Names for HostNames {
             frames.since = Instant::now();
         }
         let known = frames.known.entry((pid, addr)).or_insert_with(|| {
+            // What the process mapped before it sent the address has come by now.
+            self.hear();
             u32::try_from(pid).map_or_else(|_| [].into(), |pid| self.symbols.user(pid, addr).into())
         });
         known.clone()
     }
 
     fn file_place(&self, pid: u64, addr: u64) -> Option<Rc<FilePlace>> {
+        self.hear();
         self.symbols.file_place(u32::try_from(pid).ok()?, addr).map(Rc::new)
+    }
+
+    fn remember(&self, pid: u32) {
+        self.symbols.remember(pid);
+    }
+
+    fn listen_to(&self, watch: Rc<RefCell<CodeWatch>>) {
+        *self.code.borrow_mut() = Some(watch);
+    }
+
+    fn hear(&self) {
+        if let Some(watch) = &*self.code.borrow() {
+            watch.borrow_mut().drain(|event| self.note(event));
+        }
+    }
+
+    fn expect(&self, path: &Path) {
+        self.symbols.expect(path.to_path_buf());
     }
 
     fn login(&self, uid: u64) -> Option<Rc<str>> {

@@ -5,6 +5,7 @@
 
 mod actions;
 mod attach;
+mod code;
 mod engine;
 mod error;
 mod events;

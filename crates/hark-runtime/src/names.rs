@@ -1,7 +1,10 @@
 //! What numbers are called: addresses, users, cgroups, moments. Asked only when something is printed.
 
+use bpf_syscall::CodeWatch;
 use hark_object::Clock;
 pub use hark_symbols::{FilePlace, Frame};
+use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 
 /// The host's names. Implementations keep what they found out.
@@ -15,6 +18,24 @@ pub trait Names {
 
     /// The file of process `pid` that `addr` is in.
     fn file_place(&self, pid: u64, addr: u64) -> Option<Rc<FilePlace>>;
+
+    /// Reads what a process has mapped now, so that its addresses have names when it has ended.
+    fn remember(&self, pid: u32) {
+        let _ = pid;
+    }
+
+    /// Where to hear of the code of processes.
+    fn listen_to(&self, watch: Rc<RefCell<CodeWatch>>) {
+        let _ = watch;
+    }
+
+    /// Hears what has happened to the code of processes.
+    fn hear(&self) {}
+
+    /// Names a file whose code runs in processes that may be gone when their addresses are asked for.
+    fn expect(&self, path: &Path) {
+        let _ = path;
+    }
 
     /// The login name of a user.
     fn login(&self, uid: u64) -> Option<Rc<str>>;

@@ -9,6 +9,7 @@
 
 use crate::actions::Actions;
 use crate::attach::{AttachContext, LoadedProgram, attach_programs, find_places, load_group};
+use crate::code::Code;
 use crate::error::RunError;
 use crate::events::Events;
 use crate::load::{Maps, RunFacts};
@@ -112,10 +113,13 @@ enum Wake {
     Process,
     /// Something that a kernel in this process is to do.
     Kernel,
+    /// Word of mapped code.
+    Code,
 }
 
 impl Wake {
-    const ALL: [Wake; 5] = [Wake::Records, Wake::Signal, Wake::Child, Wake::Process, Wake::Kernel];
+    const ALL: [Wake; 6] =
+        [Wake::Records, Wake::Signal, Wake::Child, Wake::Process, Wake::Kernel, Wake::Code];
 
     fn of(token: u64) -> Option<Wake> {
         Wake::ALL.get(token as usize).copied()
@@ -166,6 +170,8 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
         writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(RunError::Output)?;
     }
     notify(options.service.as_deref(), State::Ready);
+    let traced = child.as_ref().map(Child::pid).or(process.as_ref().map(Process::pid));
+    let code = Code::listen(kernel, names, object, traced);
     // What is left to do: read and write maps, take programs off, look names up, and what the script asks for.
     limits::keep_capabilities(KEPT)?;
     let iterated = read_iterators(kernel, &programs, &attached.links, &mut actions)?;
@@ -174,7 +180,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     }
     let on_its_own = attached.links.is_empty() || iterated;
     let alive = Alive { child, process };
-    let mut this = Loop { kernel, programs: &programs, maps: &maps, signals, alive };
+    let mut this = Loop { kernel, programs: &programs, maps: &maps, signals, alive, code };
     this.run(&mut actions, &mut events, on_its_own)?;
 
     notify(options.service.as_deref(), State::Stopping);
@@ -277,6 +283,7 @@ struct Loop<'a> {
     maps: &'a Maps,
     signals: Signals,
     alive: Alive,
+    code: Code,
 }
 
 impl Loop<'_> {
@@ -298,6 +305,7 @@ impl Loop<'_> {
         for fd in events.fds() {
             poller.add(fd, Wake::Records as u64)?;
         }
+        self.code.wakes(&poller, Wake::Code as u64)?;
         if let Some(child) = &self.alive.child {
             poller.add(child.as_fd(), Wake::Child as u64)?;
         }
@@ -326,6 +334,10 @@ impl Loop<'_> {
                     Some(Wake::Process) => true,
                     Some(Wake::Kernel) => {
                         self.kernel.step()?;
+                        false
+                    }
+                    Some(Wake::Code) => {
+                        actions.names.hear();
                         false
                     }
                     None => false,

@@ -74,6 +74,11 @@ impl Binary {
         frames
     }
 
+    /// The offset of an address of a program that is always loaded at its own addresses; `None` if this is none.
+    pub(crate) fn fixed_offset(&self, addr: u64) -> Option<u64> {
+        if self.elf.is_pie() { None } else { self.elf.file_offset(addr) }
+    }
+
     fn symbol(&self, addr: u64) -> Option<Code> {
         let after = self.symbols.partition_point(|s| s.start <= addr);
         let before = &self.symbols[..after];

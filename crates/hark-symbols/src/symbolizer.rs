@@ -78,6 +78,10 @@ pub struct Symbolizer {
     kernel: OnceCell<Option<Kallsyms>>,
     binaries: RefCell<HashMap<PathBuf, Option<Rc<Binary>>>>,
     processes: RefCell<HashMap<u32, Rc<Process>>>,
+    /// Code of the processes of which each change was told, in the order in which it was mapped.
+    told: RefCell<HashMap<u32, Vec<Mapping>>>,
+    /// Files at whose own addresses processes run that are gone before anything is known of them.
+    expected: RefCell<Vec<PathBuf>>,
     /// By device and inode: a path that leads to the file from here.
     paths: RefCell<HashMap<(u32, u32, u64), Option<PathBuf>>>,
     build_ids: RefCell<HashMap<PathBuf, Option<String>>>,
@@ -102,6 +106,8 @@ impl Symbolizer {
             kernel: OnceCell::new(),
             binaries: RefCell::default(),
             processes: RefCell::default(),
+            told: RefCell::default(),
+            expected: RefCell::default(),
             paths: RefCell::default(),
             build_ids: RefCell::default(),
         }
@@ -124,16 +130,64 @@ impl Symbolizer {
     /// The functions at an address of a process: the innermost inlined one first, last the one that has the code.
     /// Empty when nothing is known.
     pub fn user(&self, pid: u32, addr: u64) -> Vec<Frame> {
-        let Some((process, mapping)) = self.mapping(pid, addr) else { return Vec::new() };
+        let told = self.told(pid, addr).filter(|mapping| mapping.inode != 0);
+        if let Some(frames) = told.and_then(|mapping| self.in_mapping(pid, &mapping, addr)) {
+            return frames;
+        }
+        let Some((process, mapping)) = self.mapping(pid, addr) else { return self.in_expected(pid, addr) };
         if mapping.name == "[vdso]" {
             return process.vdso(pid, &mapping, addr).into_iter().collect();
         }
-        let in_file = || {
-            let path = self.reachable(pid, &mapping)?;
-            let offset = mapping.file_offset(addr)?;
-            Some(self.in_file(&path, &mapping.name, offset)).filter(|frames| !frames.is_empty())
-        };
-        in_file().or_else(|| process.made_code(pid, addr).map(|frame| vec![frame])).unwrap_or_default()
+        let made = || process.made_code(pid, addr).map(|frame| vec![frame]);
+        self.in_mapping(pid, &mapping, addr).or_else(made).unwrap_or_default()
+    }
+
+    /// The functions at an address in a mapping of a file; `None` if there is no name for it.
+    fn in_mapping(&self, pid: u32, mapping: &Mapping, addr: u64) -> Option<Vec<Frame>> {
+        let path = self.reachable(pid, mapping)?;
+        let frames = self.in_file(&path, &mapping.name, mapping.file_offset(addr)?);
+        Some(frames).filter(|frames| !frames.is_empty())
+    }
+
+    /// The functions at an address of a process that is gone, if one of the expected files has the address for its own.
+    fn in_expected(&self, pid: u32, addr: u64) -> Vec<Frame> {
+        if self.process(pid).is_some() {
+            return Vec::new();
+        }
+        let expected = self.expected.borrow();
+        let found = expected.iter().find_map(|path| {
+            let offset = self.binary(path)?.fixed_offset(addr)?;
+            Some(self.file(path, offset)).filter(|frames| !frames.is_empty())
+        });
+        found.unwrap_or_default()
+    }
+
+    /// Says that a process became another program: nothing that it had mapped is there any more.
+    pub fn execed(&self, pid: u32) {
+        self.told.borrow_mut().insert(pid, Vec::new());
+        self.forget(pid);
+    }
+
+    /// Says that a process was forked: it has what its parent has mapped.
+    pub fn forked(&self, pid: u32, parent: u32) {
+        let mut told = self.told.borrow_mut();
+        let inherited = told.get(&parent).cloned().unwrap_or_default();
+        told.insert(pid, inherited);
+    }
+
+    /// Says that a process mapped code.
+    pub fn mapped(&self, pid: u32, mapping: Mapping) {
+        self.told.borrow_mut().entry(pid).or_default().push(mapping);
+    }
+
+    /// Names a file whose code is going to run in processes that may be gone when their addresses are asked for.
+    pub fn expect(&self, path: PathBuf) {
+        self.expected.borrow_mut().push(path);
+    }
+
+    /// What was told to be mapped at an address, last.
+    fn told(&self, pid: u32, addr: u64) -> Option<Mapping> {
+        self.told.borrow().get(&pid)?.iter().rev().find(|mapping| mapping.range.contains(&addr)).cloned()
     }
 
     /// The functions at an offset of a file, as [`Symbolizer::user`].
@@ -143,7 +197,8 @@ impl Symbolizer {
 
     /// Build id and file offset of an address of a process.
     pub fn file_place(&self, pid: u32, addr: u64) -> Option<FilePlace> {
-        let (_, mapping) = self.mapping(pid, addr)?;
+        let told = self.told(pid, addr).filter(|mapping| mapping.inode != 0);
+        let mapping = told.or_else(|| self.mapping(pid, addr).map(|(_, mapping)| mapping))?;
         let path = self.reachable(pid, &mapping)?;
         let offset = mapping.file_offset(addr)?;
         let mut ids = self.build_ids.borrow_mut();
@@ -217,16 +272,20 @@ impl Symbolizer {
     }
 
     fn in_file(&self, path: &Path, shown: &str, offset: u64) -> Vec<Frame> {
-        let lines = self.wishes.lines && self.binaries.borrow().len() < MAX_DESCRIBED;
-        let open = |path: &PathBuf| Some(Rc::new(Binary::open(path, lines)?));
-        let known = self.binaries.borrow_mut().entry(path.to_owned()).or_insert_with_key(open).clone();
         // Unreadable and unknown are the same to who reads a stack: no name.
-        let mut frames = known.map(|binary| binary.frames(offset)).unwrap_or_default();
+        let mut frames = self.binary(path).map(|binary| binary.frames(offset)).unwrap_or_default();
         for frame in &mut frames {
             frame.name = self.written(&frame.name);
             frame.module = shown.to_owned();
         }
         frames
+    }
+
+    /// A file, read once.
+    fn binary(&self, path: &Path) -> Option<Rc<Binary>> {
+        let lines = self.wishes.lines && self.binaries.borrow().len() < MAX_DESCRIBED;
+        let open = |path: &PathBuf| Some(Rc::new(Binary::open(path, lines)?));
+        self.binaries.borrow_mut().entry(path.to_owned()).or_insert_with_key(open).clone()
     }
 
     fn written(&self, name: &str) -> String {

@@ -235,7 +235,10 @@ impl Attacher<'_> {
 fn slow_to_close(kind: &PerfKind) -> bool {
     match kind {
         PerfKind::Tracepoint { .. } | PerfKind::Kprobe { .. } | PerfKind::Uprobe { .. } => true,
-        PerfKind::Software(_) | PerfKind::Hardware(_) | PerfKind::Breakpoint { .. } => false,
+        PerfKind::Software(_)
+        | PerfKind::Hardware(_)
+        | PerfKind::Breakpoint { .. }
+        | PerfKind::Code { .. } => false,
     }
 }
 
