@@ -39,21 +39,34 @@ struct Commands {
 }
 
 impl Commands {
-    /// Does what stands before `position` in the ring of data.
-    fn do_before(&mut self, position: u64, actions: &mut Actions<'_>, maps: &Maps) -> Result<(), RunError> {
+    /// Does what stands before `position` in the ring of data, taking no more than about `most` from the ring:
+    /// programs may send faster than we take.
+    fn do_before(
+        &mut self,
+        position: u64,
+        most: usize,
+        actions: &mut Actions<'_>,
+        maps: &Maps,
+    ) -> Result<(), RunError> {
+        /// Taken from the ring at once.
+        const SOME: usize = 256;
         let Some(ring) = &mut self.ring else { return Ok(()) };
-        if ring.available() > 0 {
-            ring.consume(usize::MAX, &mut |_, record| {
+        let mut taken = 0;
+        loop {
+            while let Some(record) =
+                self.waiting.pop_front_if(|record| word(record, CONTROL_POSITION as usize) <= position)
+            {
+                actions.record(maps, &record)?;
+            }
+            // What waits is due later, and so is all that follows it.
+            if !self.waiting.is_empty() || ring.available() == 0 || taken >= most {
+                return Ok(());
+            }
+            taken += ring.consume(SOME, &mut |_, record| {
                 self.waiting.push_back(record.to_vec());
                 ControlFlow::Continue(())
             });
         }
-        while let Some(record) =
-            self.waiting.pop_front_if(|record| word(record, CONTROL_POSITION as usize) <= position)
-        {
-            actions.record(maps, &record)?;
-        }
-        Ok(())
     }
 }
 
@@ -100,9 +113,12 @@ impl<'a> Events<'a> {
         if let Some(data) = &mut self.data {
             let commands = &mut self.commands;
             n = data.consume(BATCH, &mut |position, record| {
-                let done =
-                    commands.do_before(position, actions, maps).and_then(|()| actions.record(maps, record));
+                let done = commands
+                    .do_before(position, usize::MAX, actions, maps)
+                    .and_then(|()| actions.record(maps, record));
                 match done {
+                    // What follows an exit() is not done.
+                    Ok(()) if actions.exit.is_some() => ControlFlow::Break(()),
                     Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {
                         failed = Some(error);
@@ -115,12 +131,20 @@ impl<'a> Events<'a> {
         if let Some(error) = failed {
             return Err(error);
         }
-        self.commands.do_before(position, actions, maps)?;
+        self.commands.do_before(position, BATCH, actions, maps)?;
         self.do_pending(actions, maps)?;
         self.losses.tell(actions, maps, false)?;
         actions.output.sink.settle()?;
         self.handled = Instant::now();
-        Ok(n == BATCH)
+        Ok(n == BATCH && actions.exit.is_none())
+    }
+
+    /// Passes over all records, once no program runs any more but those of the end.
+    pub(crate) fn discard(&mut self) {
+        for ring in [&mut self.data, &mut self.commands.ring].into_iter().flatten() {
+            ring.consume(usize::MAX, &mut |_, _| ControlFlow::Continue(()));
+        }
+        self.commands.waiting.clear();
     }
 
     /// Handles all records that are there.
@@ -136,7 +160,7 @@ impl<'a> Events<'a> {
         maps: &Maps,
     ) -> Result<(), RunError> {
         self.drain(actions, maps)?;
-        self.commands.do_before(u64::MAX, actions, maps)?;
+        self.commands.do_before(u64::MAX, usize::MAX, actions, maps)?;
         self.losses.tell(actions, maps, true)
     }
 

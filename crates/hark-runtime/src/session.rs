@@ -187,7 +187,9 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     let missed = attached.missed(kernel, &programs);
     let leftovers = attached.detach();
     // What came after the exit() that ended the run goes here.
-    events.drain(&mut actions, &maps)?;
+    if actions.exit.is_some() {
+        events.discard();
+    }
     // The first exit() ends the run; one in an end probe has the last word on the status.
     let code = actions.exit.take();
     run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::End))?;
@@ -295,7 +297,12 @@ impl Loop<'_> {
         events: &mut Events<'_>,
         on_its_own: bool,
     ) -> Result<(), RunError> {
-        events.drain(actions, self.maps)?;
+        // Programs that are attached may send faster than we take: there is no end to wait for then.
+        if on_its_own {
+            events.drain(actions, self.maps)?;
+        } else {
+            events.batch(actions, self.maps)?;
+        }
         let waits = self.alive.child.is_some() || self.listens();
         if actions.exit.is_some() || (on_its_own && !waits) {
             return Ok(());
