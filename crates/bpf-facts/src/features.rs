@@ -50,6 +50,8 @@ pub enum Feature {
     MemcgAccounting,
     /// `bpf_get_current_task_btf` helper, and names of threads padded with zeroes in `task_struct` itself.
     CurrentTaskBtf,
+    /// Keys of hash maps that are longer than a program's stack.
+    LongKeys,
 }
 
 /// What there is to know of a feature.
@@ -186,7 +188,17 @@ pub static FEATURES: &[FeatureDef] = &[
         since: V(5, 17),
         why: "`comm` and members of `curtask` are plain loads",
     },
+    FeatureDef {
+        feature: Feature::LongKeys,
+        name: "a map key of more than 512 bytes",
+        // htab_map_alloc_check (kernel/bpf/hashtab.c) compared with MAX_BPF_STACK before.
+        since: V(5, 11),
+        why: "long texts and stacks as keys",
+    },
 ];
+
+/// Longest key of a hash map, in bytes, without [`Feature::LongKeys`].
+pub const SHORT_KEY: u32 = 512;
 
 impl Feature {
     /// Its row.

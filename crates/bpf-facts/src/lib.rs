@@ -26,7 +26,7 @@ mod version;
 
 pub use contexts::{Arch, CtxAccess, CtxField, CtxFieldKind, CtxLayout, ctx_layout, sock_fields};
 pub use errnos::{ERRNOS, ErrnoDef, errno};
-pub use features::{FEATURES, Feature, FeatureDef};
+pub use features::{FEATURES, Feature, FeatureDef, SHORT_KEY};
 pub use gfp::{GFP_BITS, GFP_COMPOUNDS, gfp_names};
 pub use helpers::{
     Arg, DynptrArg, HELPERS, HelperDef, HelperFlags, HelperId, MemAccess, Ret, TRACING, helper,

@@ -82,6 +82,9 @@ pub fn ask(kernel: &dyn Kernel, feature: Feature, ids: BtfIds) -> Answer {
         Feature::Iter => typed(kernel, AttachType::TraceIter, ids.iterator),
         Feature::CurrentTaskBtf => helper(HelperId::GET_CURRENT_TASK_BTF),
         // No call shows it, but this helper came with the same version.
+        Feature::LongKeys => {
+            has_map(kernel, &MapCreate::new("probe", MapType::Hash, bpf_facts::SHORT_KEY + 8, 8, 1))
+        }
         Feature::MemcgAccounting => has_helper(kernel, ProgType::SocketFilter, HelperId::KTIME_GET_COARSE_NS),
     }
 }
@@ -189,7 +192,11 @@ fn has_helper(kernel: &dyn Kernel, ty: ProgType, id: HelperId) -> Answer {
 
 fn ring_buffer(kernel: &dyn Kernel) -> Answer {
     let size = crate::shared_memory::page_size() as u32;
-    match kernel.map_create(&MapCreate::new("probe", MapType::Ringbuf, 0, 0, size)) {
+    has_map(kernel, &MapCreate::new("probe", MapType::Ringbuf, 0, 0, size))
+}
+
+fn has_map(kernel: &dyn Kernel, map: &MapCreate<'_>) -> Answer {
+    match kernel.map_create(map) {
         Ok(map) => {
             let _: MapFd = map;
             Answer::Yes

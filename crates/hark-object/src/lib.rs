@@ -37,7 +37,7 @@ pub use map::{MapDef, MapRole, UserMap};
 pub use needs::{Need, needs};
 pub use object::{BtfTarget, Object, ProbeDef, ProgramDef, ProgramTypes};
 pub use pattern::{glob, is_pattern};
-pub use probe::{ProbeSpec, UserLocation};
+pub use probe::{ProbeSpec, TimeUnit, UserLocation};
 pub use run_info::{RUN_INFO_SIZE, RunField};
 pub use ty::{Clock, EnumTy, Layout, Member, RecordField, StructTy, Ty};
 pub use usdt::{UsdtArgument, UsdtPlace, UsdtRegister, UsdtSite};

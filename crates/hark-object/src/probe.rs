@@ -22,6 +22,8 @@ pub enum ProbeSpec {
     Interval {
         /// Period in nanoseconds.
         period_ns: u64,
+        /// The unit that its name has.
+        unit: TimeUnit,
     },
     /// On every CPU, every so many nanoseconds of wall time.
     Profile {
@@ -29,6 +31,8 @@ pub enum ProbeSpec {
         period_ns: u64,
         /// Frequency; 0 if a period was given.
         hz: u64,
+        /// The unit that its name has.
+        unit: TimeUnit,
     },
     /// `kprobe`, `kretprobe`
     Kprobe {
@@ -90,16 +94,16 @@ pub enum ProbeSpec {
     },
     /// `software`
     Software {
-        /// Event name as in the documentation (`page-faults`), aliases resolved.
+        /// Event name or alias, as the script has it: `page-faults`, `faults`.
         event: String,
-        /// Sample period.
+        /// Sample period; 0 for the default.
         count: u64,
     },
     /// `hardware`
     Hardware {
-        /// Event name as in the documentation (`cpu-cycles`), aliases resolved.
+        /// Event name or alias, as the script has it: `cpu-cycles`, `cycles`.
         event: String,
-        /// Sample period.
+        /// Sample period; 0 for the default.
         count: u64,
     },
     /// `watchpoint`
@@ -118,6 +122,32 @@ pub enum ProbeSpec {
         /// Where to pin it.
         pin: Option<String>,
     },
+}
+
+/// How the name of a timer says its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// `s:1`
+    Seconds,
+    /// `ms:100`
+    Millis,
+    /// `us:500`; also of times that are written with their unit, `5ms`.
+    Micros,
+    /// `hz:99`
+    Hertz,
+}
+
+impl TimeUnit {
+    /// A period as attach points say it.
+    fn say(self, period_ns: u64) -> String {
+        const SECOND: u64 = 1_000_000_000;
+        match self {
+            TimeUnit::Seconds => format!("s:{}", period_ns / SECOND),
+            TimeUnit::Millis => format!("ms:{}", period_ns / 1_000_000),
+            TimeUnit::Micros => format!("us:{}", period_ns / 1000),
+            TimeUnit::Hertz => format!("hz:{}", (SECOND + period_ns / 2) / period_ns.max(1)),
+        }
+    }
 }
 
 /// A place in a binary.
@@ -157,8 +187,8 @@ impl fmt::Display for ProbeSpec {
             ProbeSpec::SelfSignal { signal } => write!(f, "self:signal:{signal}"),
             ProbeSpec::Test(name) => write!(f, "test:{name}"),
             ProbeSpec::Bench(name) => write!(f, "bench:{name}"),
-            ProbeSpec::Interval { period_ns } => write!(f, "interval:{}", period(*period_ns)),
-            ProbeSpec::Profile { hz: 0, period_ns } => write!(f, "profile:{}", period(*period_ns)),
+            ProbeSpec::Interval { period_ns, unit } => write!(f, "interval:{}", unit.say(*period_ns)),
+            ProbeSpec::Profile { hz: 0, period_ns, unit } => write!(f, "profile:{}", unit.say(*period_ns)),
             ProbeSpec::Profile { hz, .. } => write!(f, "profile:hz:{hz}"),
             ProbeSpec::Kprobe { module: m, func, offset, ret } => {
                 write!(f, "k{}probe:{}{func}{}", if *ret { "ret" } else { "" }, module(m), plus(offset))
@@ -185,6 +215,8 @@ impl fmt::Display for ProbeSpec {
             ProbeSpec::Usdt { binary, provider, name, .. } => {
                 write!(f, "usdt:{binary}:{}{name}", module(provider))
             }
+            ProbeSpec::Software { event, count: 0 } => write!(f, "software:{event}"),
+            ProbeSpec::Hardware { event, count: 0 } => write!(f, "hardware:{event}"),
             ProbeSpec::Software { event, count } => write!(f, "software:{event}:{count}"),
             ProbeSpec::Hardware { event, count } => write!(f, "hardware:{event}:{count}"),
             ProbeSpec::Watchpoint { addr, len, mode } => write!(f, "watchpoint:{addr:#x}:{len}:{mode}"),
@@ -196,16 +228,6 @@ impl fmt::Display for ProbeSpec {
     }
 }
 
-/// A period in the largest unit that it is a multiple of.
-fn period(ns: u64) -> String {
-    for (unit, size) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000)] {
-        if ns > 0 && ns.is_multiple_of(size) {
-            return format!("{unit}:{}", ns / size);
-        }
-    }
-    format!("{ns}ns")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,8 +237,11 @@ mod tests {
         let at = UserLocation::Symbol { name: "f".into(), offset: 4, cpp: false };
         for (spec, name) in [
             (ProbeSpec::Begin, "begin"),
-            (ProbeSpec::Interval { period_ns: 5_000_000 }, "interval:ms:5"),
-            (ProbeSpec::Profile { period_ns: 0, hz: 99 }, "profile:hz:99"),
+            (ProbeSpec::Interval { period_ns: 5_000_000, unit: TimeUnit::Millis }, "interval:ms:5"),
+            (ProbeSpec::Interval { period_ns: 5_000_000, unit: TimeUnit::Micros }, "interval:us:5000"),
+            (ProbeSpec::Interval { period_ns: 10_101_010, unit: TimeUnit::Hertz }, "interval:hz:99"),
+            (ProbeSpec::Profile { period_ns: 0, hz: 99, unit: TimeUnit::Hertz }, "profile:hz:99"),
+            (ProbeSpec::Software { event: "cs".into(), count: 0 }, "software:cs"),
             (
                 ProbeSpec::Kprobe { module: Some("ext4".into()), func: "x*".into(), offset: 0, ret: true },
                 "kretprobe:ext4:x*",

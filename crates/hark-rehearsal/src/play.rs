@@ -309,7 +309,7 @@ struct Timer {
 fn timers(object: &Object) -> Vec<Timer> {
     let timer = |(probe, def): (usize, &ProbeDef)| {
         let period = match def.spec {
-            ProbeSpec::Interval { period_ns } | ProbeSpec::Profile { period_ns, hz: 0 } => period_ns,
+            ProbeSpec::Interval { period_ns, .. } | ProbeSpec::Profile { period_ns, hz: 0, .. } => period_ns,
             ProbeSpec::Profile { hz, .. } => BEGIN_NS / hz,
             _ => return None,
         };

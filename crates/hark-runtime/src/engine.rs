@@ -36,6 +36,7 @@ fn missing(name: &str, code: &Program, simulates: &dyn Fn(HelperId) -> bool) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hark_object::TimeUnit;
 
     #[test]
     fn helpers_decide() {
@@ -49,7 +50,8 @@ mod tests {
 
     #[test]
     fn what_happens_outside_of_hark_needs_the_kernel() {
-        assert!(is_inside(&ProbeSpec::Interval { period_ns: 1 }) && is_inside(&ProbeSpec::Begin));
-        assert!(!is_inside(&ProbeSpec::Profile { period_ns: 1, hz: 0 }));
+        let unit = TimeUnit::Micros;
+        assert!(is_inside(&ProbeSpec::Interval { period_ns: 1, unit }) && is_inside(&ProbeSpec::Begin));
+        assert!(!is_inside(&ProbeSpec::Profile { period_ns: 1, hz: 0, unit }));
     }
 }

@@ -8,7 +8,7 @@ use hark_diag::{SourceMap, Span, Style};
 use hark_object::agg::Agg;
 use hark_object::{
     Config, EmptyCatalog, EventDef, EventKind, Field, Format, Loss, MapDef, MapRole, MissingProbes, Object,
-    ProbeDef, ProbeSpec, ProgramDef, RUN_INFO_SIZE, RunField, TextFormat, Ty, UserMap,
+    ProbeDef, ProbeSpec, ProgramDef, RUN_INFO_SIZE, RunField, TextFormat, TimeUnit, Ty, UserMap,
 };
 use hark_runtime::{Buffering, HostNames, Mode, Options, Output, OutputFormat, RunError, Setup, Sink, run};
 
@@ -428,7 +428,7 @@ fn an_attached_program_runs_until_the_script_exits() {
     script.event(EventKind::Exit(Some(Field { offset: 8, ty: Ty::I64 })), 16);
     script.printf("end\n", &[], 8);
     let body = format!("{}{}{END}", send(0, &[]), send(1, &[4]));
-    script.probe(ProbeSpec::Interval { period_ns: 10_000_000 }, &body);
+    script.probe(ProbeSpec::Interval { period_ns: 10_000_000, unit: TimeUnit::Millis }, &body);
     script.object.programs[0].ty = ProgType::PerfEvent;
     script.probe(ProbeSpec::End, &format!("{}{END}", send(2, &[])));
     let run = script.run(&kernel).expect("runs");

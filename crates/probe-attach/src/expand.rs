@@ -19,8 +19,8 @@ pub fn expand(spec: &ProbeSpec, catalog: &dyn Catalog) -> Result<Vec<AttachPoint
         | ProbeSpec::SelfSignal { .. }
         | ProbeSpec::Test(_)
         | ProbeSpec::Bench(_) => Ok(kinds::on_demand::expand(spec)),
-        ProbeSpec::Interval { period_ns } => kinds::timer::interval(spec, *period_ns),
-        ProbeSpec::Profile { period_ns, hz } => kinds::timer::profile(spec, *period_ns, *hz),
+        ProbeSpec::Interval { period_ns, .. } => kinds::timer::interval(spec, *period_ns),
+        ProbeSpec::Profile { period_ns, hz, .. } => kinds::timer::profile(spec, *period_ns, *hz),
         ProbeSpec::Software { event, count } => kinds::counter::software(spec, event, *count),
         ProbeSpec::Hardware { event, count } => kinds::counter::hardware(spec, event, *count),
         ProbeSpec::Watchpoint { addr, len, mode } => kinds::watchpoint::expand(spec, *addr, *len, mode),

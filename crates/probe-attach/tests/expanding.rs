@@ -1,6 +1,8 @@
 //! From what scripts say to places, on a host that exists only here.
 
-use hark_object::{Catalog, CatalogError, KernelFunction, ProbeSpec, UsdtSite, UserFunction, UserLocation};
+use hark_object::{
+    Catalog, CatalogError, KernelFunction, ProbeSpec, TimeUnit, UsdtSite, UserFunction, UserLocation,
+};
 use probe_attach::{AttachError, AttachPoint, Place, expand};
 use std::sync::Arc;
 
@@ -181,7 +183,7 @@ fn every_place_of_a_static_probe_is_attached_to() {
 
 #[test]
 fn clocks_and_counters_check_their_numbers() {
-    let interval = |period_ns| ProbeSpec::Interval { period_ns };
+    let interval = |period_ns| ProbeSpec::Interval { period_ns, unit: TimeUnit::Micros };
     assert_eq!(points(&interval(1000))[0].place, Place::Interval { period_ns: 1000 });
     assert!(matches!(error(&interval(999)), AttachError::Invalid { .. }));
     let software = |event: &str, count| ProbeSpec::Software { event: event.into(), count };

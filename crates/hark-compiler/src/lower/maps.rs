@@ -6,7 +6,7 @@
 use super::{Lower, Mem, Val};
 use crate::typed::{Expr, MapId};
 use crate::types::Type;
-use bpf_facts::{HelperId, MapType};
+use bpf_facts::{Feature, HelperId, MapType, SHORT_KEY};
 use ebpf_asm::{AtomicOp, MapRef, Size};
 use ebpf_codegen::ir::{BinOp, Builder, Cond, InstData, Type as IrType, UnOp, Value};
 use hark_object::{Loss, MapRole, Ty, UserMap};
@@ -105,6 +105,11 @@ impl Lower<'_> {
     /// The key in memory, as helpers take it. Without a key: the index of the value.
     pub(crate) fn key(&mut self, map: MapId, key: Option<&Expr>) -> Mem {
         let generation = self.generation(map);
+        if let Some(key) = key
+            && self.shared.maps[map.0 as usize].key_size > SHORT_KEY
+        {
+            self.require(Feature::LongKeys, key.span);
+        }
         match (key, generation) {
             (None, generation) => {
                 let mem = self.new_bytes(4);
@@ -331,7 +336,7 @@ impl Lower<'_> {
     /// Adds atomically; gives the value before if it is wanted.
     fn add_at(&mut self, at: Mem, step: i64, wanted: bool) -> Option<Value> {
         // Kernels before 5.12 cannot fetch: what is read just before is the best there is.
-        let fetch = wanted && self.target.profile.has(bpf_facts::Feature::AtomicFetch);
+        let fetch = wanted && self.target.profile.has(Feature::AtomicFetch);
         let early = if wanted && !fetch { Some(self.b.load(Size::Dw, at.ptr, at.off)) } else { None };
         let value = self.b.iconst(step);
         let inst = self.b.inst(InstData::Atomic {
@@ -372,7 +377,7 @@ impl Lower<'_> {
     /// Number of entries of a map with keys, by walking over them with an empty callback.
     pub(crate) fn count_entries(&mut self, map: MapId) -> Value {
         let span = self.here();
-        if !self.require(bpf_facts::Feature::ForEachMapElem, span) {
+        if !self.require(Feature::ForEachMapElem, span) {
             return self.b.iconst(0);
         }
         let current = self.generation(map);

@@ -4,7 +4,7 @@ use super::{Ap, Context, ContextCx, ContextError, ProbeKind, bad, number};
 use crate::target::Target;
 use bpf_facts::{HARDWARE_EVENTS, PerfEventDef, ProgType, SOFTWARE_EVENTS};
 use hark_diag::Diagnostic;
-use hark_object::{CatalogError, ProbeSpec};
+use hark_object::{CatalogError, ProbeSpec, TimeUnit};
 
 fn context(kind: &'static str, name: String) -> Context {
     // struct bpf_perf_event_data begins with the registers.
@@ -22,7 +22,7 @@ const UNITS: &[(&str, u64)] = &[
 
 /// What `:5ms`, `:ms:5`, `:1000000` and `:hz:99` say.
 enum Rate {
-    Every(u64),
+    Every(u64, TimeUnit),
     Hz(u64),
 }
 
@@ -51,19 +51,15 @@ fn rate(ap: &Ap<'_>, kind: &dyn ProbeKind) -> Result<Rate, Diagnostic> {
     match n.checked_mul(scale) {
         None => Err(bad(ap, kind, "the interval is longer than 580 years")),
         Some(period) if period < 1000 => Err(bad(ap, kind, "the shortest interval is 1000 ns")),
-        Some(period) => Ok(Rate::Every(period)),
+        Some(period) => {
+            let unit = match (&ap.args[..], unit) {
+                ([_, _], "s") => TimeUnit::Seconds,
+                ([_, _], "ms") => TimeUnit::Millis,
+                _ => TimeUnit::Micros,
+            };
+            Ok(Rate::Every(period, unit))
+        }
     }
-}
-
-/// A period as attach points say it: in the largest unit up to seconds that divides it.
-fn period_name(period_ns: u64) -> String {
-    let (unit, scale) = UNITS[..4]
-        .iter()
-        .rev()
-        .find(|(_, scale)| period_ns.is_multiple_of(*scale))
-        .copied()
-        .unwrap_or(UNITS[0]);
-    format!("{unit}:{}", period_ns / scale)
 }
 
 /// `interval`
@@ -84,18 +80,17 @@ impl ProbeKind for Interval {
     }
     fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
         Ok(match rate(ap, self)? {
-            Rate::Every(period_ns) => ProbeSpec::Interval { period_ns },
-            Rate::Hz(hz) => ProbeSpec::Interval { period_ns: (1_000_000_000 / hz).max(1) },
+            Rate::Every(period_ns, unit) => ProbeSpec::Interval { period_ns, unit },
+            Rate::Hz(hz) => {
+                ProbeSpec::Interval { period_ns: (1_000_000_000 / hz).max(1), unit: TimeUnit::Hertz }
+            }
         })
     }
     fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
         Ok(unit_names("interval"))
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
-        match spec {
-            ProbeSpec::Interval { period_ns } => format!("interval:{}", period_name(*period_ns)),
-            _ => "interval".into(),
-        }
+        spec.to_string()
     }
     fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
         Ok(Context { filters_pid: false, ..context("interval", self.full_name(spec)) })
@@ -120,19 +115,15 @@ impl ProbeKind for Profile {
     }
     fn parse(&self, ap: &Ap<'_>) -> Result<ProbeSpec, Diagnostic> {
         Ok(match rate(ap, self)? {
-            Rate::Every(period_ns) => ProbeSpec::Profile { period_ns, hz: 0 },
-            Rate::Hz(hz) => ProbeSpec::Profile { period_ns: 0, hz },
+            Rate::Every(period_ns, unit) => ProbeSpec::Profile { period_ns, hz: 0, unit },
+            Rate::Hz(hz) => ProbeSpec::Profile { period_ns: 0, hz, unit: TimeUnit::Hertz },
         })
     }
     fn list(&self, _: &Target) -> Result<Vec<String>, CatalogError> {
         Ok(unit_names("profile"))
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
-        match spec {
-            ProbeSpec::Profile { hz, .. } if *hz > 0 => format!("profile:hz:{hz}"),
-            ProbeSpec::Profile { period_ns, .. } => format!("profile:{}", period_name(*period_ns)),
-            _ => "profile".into(),
-        }
+        spec.to_string()
     }
     fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
         Ok(context("profile", self.full_name(spec)))
@@ -152,15 +143,16 @@ fn perf_event(
         }
         _ => return Err(bad(ap, kind, "an event name and a count are expected")),
     };
-    let Some(def) = bpf_facts::perf_event(table, name) else {
+    if bpf_facts::perf_event(table, name).is_none() {
         let mut diag = bad(ap, kind, format!("unknown event: {name}"));
         let names = table.iter().flat_map(|def| std::iter::once(def.name).chain(def.alias));
         if let Some(near) = hark_diag::did_you_mean(name, names) {
             diag = diag.with_help(format!("did you mean `{near}`?"));
         }
         return Err(diag);
-    };
-    Ok((def.name.to_string(), count.filter(|n| *n > 0).unwrap_or(def.default_period)))
+    }
+    // A count of 0 is none.
+    Ok((name.to_string(), count.unwrap_or(0)))
 }
 
 /// `software`
@@ -186,10 +178,7 @@ impl ProbeKind for Software {
         Ok(event_names("software", SOFTWARE_EVENTS))
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
-        match spec {
-            ProbeSpec::Software { event, count } => format!("software:{event}:{count}"),
-            _ => "software".into(),
-        }
+        spec.to_string()
     }
     fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
         Ok(context("software", self.full_name(spec)))
@@ -219,10 +208,7 @@ impl ProbeKind for Hardware {
         Ok(event_names("hardware", HARDWARE_EVENTS))
     }
     fn full_name(&self, spec: &ProbeSpec) -> String {
-        match spec {
-            ProbeSpec::Hardware { event, count } => format!("hardware:{event}:{count}"),
-            _ => "hardware".into(),
-        }
+        spec.to_string()
     }
     fn context(&self, spec: &ProbeSpec, _: &ContextCx<'_>) -> Result<Context, ContextError> {
         Ok(context("hardware", self.full_name(spec)))
@@ -292,7 +278,7 @@ mod tests {
 
     fn interval(args: &[&str]) -> Option<u64> {
         match Interval.parse(&Ap { args: args.to_vec(), span: Span::default() }).ok()? {
-            ProbeSpec::Interval { period_ns } => Some(period_ns),
+            ProbeSpec::Interval { period_ns, .. } => Some(period_ns),
             _ => None,
         }
     }
@@ -306,6 +292,18 @@ mod tests {
         assert_eq!(interval(&["999"]), None);
         assert_eq!(interval(&["fortnights", "1"]), None);
         assert_eq!(interval(&["s", "0"]), None);
-        assert_eq!(Interval.full_name(&ProbeSpec::Interval { period_ns: 5_000_000 }), "interval:ms:5");
+        let named = |args: &[&str]| {
+            let ap = Ap { args: args.to_vec(), span: Span::default() };
+            Interval.parse(&ap).map(|spec| spec.to_string()).ok()
+        };
+        for (args, name) in [
+            (&["s", "1"][..], "interval:s:1"),
+            (&["ms", "1000"], "interval:ms:1000"),
+            (&["hz", "99"], "interval:hz:99"),
+            (&["5ms"], "interval:us:5000"),
+            (&["20000000"], "interval:us:20000"),
+        ] {
+            assert_eq!(named(args).as_deref(), Some(name));
+        }
     }
 }
