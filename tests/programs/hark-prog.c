@@ -30,6 +30,9 @@
  *     sleep MS            sleeps
  *     await PATH          waits until the file exists
  *     lined               calls on_a_line(4), which stands on line 102 of lines.c
+ *     inlined             calls around(4), into which within(), line 109 of lines.c, is inlined
+ *     made                makes a function made_here at run time, says so in /tmp/perf-PID.map, and calls it; it calls
+ *                         called_by_made(), which calls inner(1)
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -41,6 +44,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -111,6 +115,36 @@ SEEN long outer(long n)
 
 	__asm__ volatile("");
 	return result + 1;
+}
+
+SEEN void called_by_made(void)
+{
+	inner(1);
+	__asm__ volatile("");
+}
+
+static void made(void)
+{
+#ifdef __x86_64__
+	/* push %rbp; mov %rsp, %rbp; movabs $called_by_made, %rax; call *%rax; pop %rbp; ret */
+	unsigned char code[] = { 0x55, 0x48, 0x89, 0xe5, 0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xd0, 0x5d, 0xc3 };
+	void (*callee)(void) = called_by_made;
+	char path[64];
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	FILE *names;
+
+	memcpy(code + 6, &callee, sizeof(callee));
+	memcpy(page, code, sizeof(code));
+	mprotect(page, 4096, PROT_READ | PROT_EXEC);
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
+	names = fopen(path, "w");
+	if (!names)
+		exit(1);
+	fprintf(names, "%lx %lx made_here\n", (unsigned long)page, sizeof(code));
+	fclose(names);
+	memcpy(&callee, &page, sizeof(callee));
+	callee();
+#endif
 }
 
 SEEN long negate(long n)
@@ -220,6 +254,7 @@ __asm__(".globl unsized\n.type unsized, @function\nunsized:\n\tnop\n\tret\n");
 void unsized(void);
 
 long on_a_line(long n);
+long around(long n);
 
 static void report_child(long child)
 {
@@ -383,6 +418,10 @@ static void work(char **words)
 				usleep(20000);
 		} else if (!strcmp(word, "lined")) {
 			printf("lined %ld\n", on_a_line(4));
+		} else if (!strcmp(word, "inlined")) {
+			printf("inlined %ld\n", around(4));
+		} else if (!strcmp(word, "made")) {
+			made();
 		} else if (!strcmp(word, "sleep")) {
 			usleep((useconds_t)atol(need(words++, "MS")) * 1000);
 		} else {
@@ -405,4 +444,18 @@ SEEN long on_a_line(long n)
 {
 	__asm__ volatile("");
 	return n * 3;
+}
+
+static inline __attribute__((always_inline)) long within(long n)
+{
+	__asm__ volatile("nop");
+	return n + 1;
+}
+
+SEEN long around(long n)
+{
+	long result = within(n);
+
+	__asm__ volatile("");
+	return result * 2;
 }

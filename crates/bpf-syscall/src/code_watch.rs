@@ -1,4 +1,4 @@
-//! Word of the code that a process and its children map: what it takes to name their addresses once they have ended.
+//! Word of the code that processes map: what it takes to name their addresses once they have ended.
 
 use crate::cpus;
 use crate::errno::Result;
@@ -14,6 +14,8 @@ const PAGES: usize = 16;
 
 /// `PERF_RECORD_COMM`
 const COMM: u32 = 3;
+/// `PERF_RECORD_EXIT`
+const EXIT: u32 = 4;
 /// `PERF_RECORD_FORK`
 const FORK: u32 = 7;
 /// `PERF_RECORD_MMAP2`
@@ -36,6 +38,11 @@ pub enum CodeEvent {
         /// The process that it is a copy of.
         parent: u32,
     },
+    /// It ended.
+    Ended {
+        /// Process.
+        pid: u32,
+    },
     /// It mapped code.
     Mapped {
         /// Process.
@@ -53,25 +60,25 @@ pub enum CodeEvent {
     },
 }
 
-/// Word of a process and of all that it forks, since the moment of opening.
+/// Word of a process and of all that it forks, or of every process, since the moment of opening.
 #[derive(Debug)]
 pub struct CodeWatch {
     rings: Vec<PerfRing>,
 }
 
 impl CodeWatch {
-    /// Begins to watch a process.
+    /// Begins to watch a process, or all of them.
     ///
     /// # Errors
     /// `ESRCH` if there is no such process; `EACCES` without `CAP_PERFMON`; others where events or rings run out.
-    pub fn open(kernel: &dyn Kernel, pid: u32) -> Result<CodeWatch> {
+    pub fn open(kernel: &dyn Kernel, pid: Option<u32>) -> Result<CodeWatch> {
         let wake_at = (PAGES * page_size() / 2) as u32;
         let open = |cpu| {
             let event = kernel.perf_event_open(&PerfEvent {
                 kind: PerfKind::Code { wake_at },
-                target: PerfTarget::TaskOnCpu(pid, cpu),
+                target: pid.map_or(PerfTarget::Cpu(cpu), |pid| PerfTarget::TaskOnCpu(pid, cpu)),
                 sampling: Sampling::Period(0),
-                inherit: true,
+                inherit: pid.is_some(),
             })?;
             kernel.perf_enable(&event)?;
             PerfRing::open(event, PAGES)
@@ -107,6 +114,8 @@ fn parse(record: &[u8]) -> Option<CodeEvent> {
     let pid = word(8)?;
     match kind {
         COMM if misc & COMM_EXEC != 0 => Some(CodeEvent::Execed { pid }),
+        // Process and parent, then thread and parent: the last thread may be another than the first.
+        EXIT => (word(16)? == pid).then_some(CodeEvent::Ended { pid }),
         FORK => {
             let parent = word(12)?;
             // A new thread is told of in the same way.
@@ -161,13 +170,15 @@ mod tests {
         let forked = CodeEvent::Forked { pid: 9, parent: 7 };
         assert_eq!(parse(&words(&[7, 32 << 16, 9, 7, 9, 7, 0, 0])), Some(forked));
         assert_eq!(parse(&words(&[7, 32 << 16, 7, 7, 9, 7, 0, 0])), None);
+        assert_eq!(parse(&words(&[4, 32 << 16, 9, 7, 9, 7, 0, 0])), Some(CodeEvent::Ended { pid: 9 }));
+        assert_eq!(parse(&words(&[4, 32 << 16, 9, 7, 10, 7, 0, 0])), None);
     }
 
     #[test]
     fn a_child_tells_what_it_maps() {
         let Ok(kernel) = LinuxKernel::new() else { return eprintln!("skipped: there is no bpf(2) here") };
         let mut child = Child::spawn_held(&["true".to_string()]).expect("true");
-        let mut watch = match CodeWatch::open(&kernel, child.pid()) {
+        let mut watch = match CodeWatch::open(&kernel, Some(child.pid())) {
             Ok(watch) => watch,
             Err(error) => return eprintln!("skipped: {error}"),
         };

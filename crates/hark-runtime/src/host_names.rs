@@ -1,10 +1,10 @@
 //! Names as this machine knows them.
 
-use crate::names::{FilePlace, Frame, Names};
+use crate::names::{CodeReader, FilePlace, Frame, Names};
 use bpf_syscall::host::Users;
 use bpf_syscall::{CodeEvent, CodeWatch, clock};
 use hark_object::{Clock, Config, glob};
-use hark_symbols::{Mapping, Symbolizer, Wishes};
+use hark_symbols::{Mapping, ProcMaps, Symbolizer, Wishes};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs;
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 pub struct HostNames {
     symbols: Symbolizer,
     code: RefCell<Option<Rc<RefCell<CodeWatch>>>>,
+    begun: RefCell<Option<CodeReader>>,
     kernel: RefCell<HashMap<u64, Option<Rc<Frame>>>>,
     user: RefCell<UserFrames>,
     users: OnceCell<Users>,
@@ -63,6 +64,7 @@ impl HostNames {
         HostNames {
             symbols: Symbolizer::new(wishes),
             code: RefCell::default(),
+            begun: RefCell::default(),
             kernel: RefCell::default(),
             user: RefCell::new(UserFrames { since: Instant::now(), known: HashMap::new() }),
             users: OnceCell::new(),
@@ -77,10 +79,12 @@ impl HostNames {
 
     fn note(&self, event: CodeEvent) {
         match event {
+            CodeEvent::Ended { pid } => self.symbols.ended(pid),
             CodeEvent::Execed { pid } => self.symbols.execed(pid),
             CodeEvent::Forked { pid, parent } => self.symbols.forked(pid, parent),
             CodeEvent::Mapped { pid, range, offset, device, inode, name } => {
                 let (readable, writable, executable) = (true, false, true);
+                let name = if name == "//anon" { String::new() } else { name };
                 let mapping = Mapping { range, readable, writable, executable, offset, device, inode, name };
                 self.symbols.mapped(pid, mapping);
             }
@@ -130,11 +134,16 @@ impl Names for HostNames {
         self.symbols.remember(pid);
     }
 
-    fn listen_to(&self, watch: Rc<RefCell<CodeWatch>>) {
+    fn listen_to(&self, watch: Rc<RefCell<CodeWatch>>, begun: Option<CodeReader>) {
         *self.code.borrow_mut() = Some(watch);
+        *self.begun.borrow_mut() = begun;
     }
 
     fn hear(&self) {
+        let begun = self.begun.borrow_mut().take().and_then(|reader| reader.join().ok());
+        for (pid, text) in begun.unwrap_or_default() {
+            self.symbols.found(pid, ProcMaps::parse(&text));
+        }
         if let Some(watch) = &*self.code.borrow() {
             watch.borrow_mut().drain(|event| self.note(event));
         }

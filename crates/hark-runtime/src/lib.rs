@@ -32,7 +32,7 @@ pub use hark_symbols::{FileBytes, map_file};
 pub use host_names::HostNames;
 pub use load::{Maps, RunFacts, load_program};
 pub use maps::{Snapshot, Table};
-pub use names::{FilePlace, Frame, Names, format_time};
+pub use names::{CodeReader, FilePlace, Frame, Names, format_time};
 pub use notify::VARIABLE as NOTIFY_SOCKET;
 pub use output::{Output, OutputFormat, TextKind};
 pub use rehearsal::{Rehearsal, Stage, rehearse};

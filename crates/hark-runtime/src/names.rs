@@ -6,6 +6,10 @@ pub use hark_symbols::{FilePlace, Frame};
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
+use std::thread::JoinHandle;
+
+/// Who reads, beside, what processes have mapped as code: processes and lines of `/proc/PID/maps`.
+pub type CodeReader = JoinHandle<Vec<(u32, String)>>;
 
 /// The host's names. Implementations keep what they found out.
 pub trait Names {
@@ -24,9 +28,9 @@ pub trait Names {
         let _ = pid;
     }
 
-    /// Where to hear of the code of processes.
-    fn listen_to(&self, watch: Rc<RefCell<CodeWatch>>) {
-        let _ = watch;
+    /// Where to hear of the code of processes; `begun` is reading what they had mapped when that began.
+    fn listen_to(&self, watch: Rc<RefCell<CodeWatch>>, begun: Option<CodeReader>) {
+        let _ = (watch, begun);
     }
 
     /// Hears what has happened to the code of processes.

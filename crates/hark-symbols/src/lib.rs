@@ -7,6 +7,7 @@
 //!  usdt.rs      path → static probes                symbolizer.rs  any address → name+offset, file:line
 //!  dwarf.rs     path, line → offsets; function → parameters
 //!  object_file.rs  what a compiler leaves: sections, symbols, relocations
+//!                                                   images.rs      what processes had mapped that have ended
 //!  traceable.rs functions that kprobes may use      perf_map.rs    names of code made at run time
 //! ```
 //!
@@ -20,6 +21,7 @@ mod demangle;
 pub mod dwarf;
 mod elf;
 mod glob;
+mod images;
 mod kallsyms;
 mod ld_cache;
 pub mod library;

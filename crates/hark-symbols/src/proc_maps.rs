@@ -56,6 +56,28 @@ impl ProcMaps {
         self.0.get(i).filter(|m| m.range.contains(&addr))
     }
 
+    /// Adds a mapping; what was there before is gone.
+    pub fn insert(&mut self, mapping: Mapping) {
+        let Range { start, end } = mapping.range;
+        let mut kept = Vec::with_capacity(self.0.len() + 2);
+        for old in self.0.drain(..) {
+            if old.range.end <= start || old.range.start >= end {
+                kept.push(old);
+                continue;
+            }
+            if old.range.end > end {
+                let offset = old.offset.wrapping_add(end - old.range.start);
+                kept.push(Mapping { range: end..old.range.end, offset, ..old.clone() });
+            }
+            if old.range.start < start {
+                kept.push(Mapping { range: old.range.start..start, ..old });
+            }
+        }
+        kept.push(mapping);
+        kept.sort_by_key(|m| m.range.start);
+        self.0 = kept;
+    }
+
     /// All mappings.
     pub fn iter(&self) -> std::slice::Iter<'_, Mapping> {
         self.0.iter()
@@ -116,6 +138,22 @@ mod tests {
         assert_eq!(maps.find(0x7f00_0010_0000).map(|m| (m.path(), m.device)), Some((None, (0x103, 10))));
         assert_eq!(maps.find(0x7ffe_0000_0000).map(|m| m.name.as_str()), Some("[vdso]"));
         assert_eq!(maps.iter().count(), 5);
+    }
+
+    #[test]
+    fn what_is_mapped_over_is_gone() {
+        let mut maps = ProcMaps::parse("1000-5000 r-xp 00000000 08:01 7 /a\n6000-7000 r-xp 0 08:01 7 /a\n");
+        let new = ProcMaps::parse("2000-3000 r-xp 00009000 08:01 8 /b\n").0.remove(0);
+        maps.insert(new.clone());
+        maps.insert(Mapping { range: 0x6000..0x7000, ..new });
+        let seen: Vec<_> = maps.iter().map(|m| (m.range.start, m.range.end, m.offset, &m.name[..])).collect();
+        let expected = [
+            (0x1000, 0x2000, 0, "/a"),
+            (0x2000, 0x3000, 0x9000, "/b"),
+            (0x3000, 0x5000, 0x2000, "/a"),
+            (0x6000, 0x7000, 0x9000, "/b"),
+        ];
+        assert_eq!(seen, expected);
     }
 
     #[test]

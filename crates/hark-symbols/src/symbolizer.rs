@@ -7,6 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::binary::Binary;
 use crate::demangle::{demangle_cpp, demangle_rust};
 use crate::elf::Elf;
+use crate::images::Images;
 use crate::kallsyms::Kallsyms;
 use crate::map_file::map_file;
 use crate::perf_map::PerfMap;
@@ -71,6 +73,8 @@ const MAX_DESCRIBED: usize = 256;
 /// How old the knowledge of a process's mappings must be to be renewed for an unknown address. Stacks of code without
 /// frame pointers are full of numbers that are no addresses.
 const REREAD_AFTER: Duration = Duration::from_millis(10);
+/// Ended processes whose code made at run time and vDSO are kept read.
+const MAX_REMEMBERED: usize = 256;
 
 /// Names addresses of this machine's kernel and processes.
 pub struct Symbolizer {
@@ -78,8 +82,9 @@ pub struct Symbolizer {
     kernel: OnceCell<Option<Kallsyms>>,
     binaries: RefCell<HashMap<PathBuf, Option<Rc<Binary>>>>,
     processes: RefCell<HashMap<u32, Rc<Process>>>,
-    /// Code of the processes of which each change was told, in the order in which it was mapped.
-    told: RefCell<HashMap<u32, Vec<Mapping>>>,
+    images: RefCell<Images>,
+    /// Address spaces from there that something was looked for in.
+    remembered: RefCell<HashMap<u32, Rc<Process>>>,
     /// Files at whose own addresses processes run that are gone before anything is known of them.
     expected: RefCell<Vec<PathBuf>>,
     /// By device and inode: a path that leads to the file from here.
@@ -92,7 +97,7 @@ struct Process {
     read_at: Instant,
     /// Device and inode of its program: another after exec(2).
     program: Option<(u64, u64)>,
-    maps: ProcMaps,
+    maps: Rc<ProcMaps>,
     /// Functions of the vDSO, by address in the process.
     vdso: OnceCell<Option<Elf>>,
     made_code: OnceCell<PerfMap>,
@@ -106,7 +111,8 @@ impl Symbolizer {
             kernel: OnceCell::new(),
             binaries: RefCell::default(),
             processes: RefCell::default(),
-            told: RefCell::default(),
+            images: RefCell::default(),
+            remembered: RefCell::default(),
             expected: RefCell::default(),
             paths: RefCell::default(),
             build_ids: RefCell::default(),
@@ -130,10 +136,6 @@ impl Symbolizer {
     /// The functions at an address of a process: the innermost inlined one first, last the one that has the code.
     /// Empty when nothing is known.
     pub fn user(&self, pid: u32, addr: u64) -> Vec<Frame> {
-        let told = self.told(pid, addr).filter(|mapping| mapping.inode != 0);
-        if let Some(frames) = told.and_then(|mapping| self.in_mapping(pid, &mapping, addr)) {
-            return frames;
-        }
         let Some((process, mapping)) = self.mapping(pid, addr) else { return self.in_expected(pid, addr) };
         if mapping.name == "[vdso]" {
             return process.vdso(pid, &mapping, addr).into_iter().collect();
@@ -151,7 +153,7 @@ impl Symbolizer {
 
     /// The functions at an address of a process that is gone, if one of the expected files has the address for its own.
     fn in_expected(&self, pid: u32, addr: u64) -> Vec<Frame> {
-        if self.process(pid).is_some() {
+        if self.process(pid).is_some() || self.images.borrow().know(pid) {
             return Vec::new();
         }
         let expected = self.expected.borrow();
@@ -162,32 +164,47 @@ impl Symbolizer {
         found.unwrap_or_default()
     }
 
+    /// Says that a process has all of this mapped now.
+    pub fn found(&self, pid: u32, maps: ProcMaps) {
+        self.images.borrow_mut().found(pid, maps);
+    }
+
     /// Says that a process became another program: nothing that it had mapped is there any more.
     pub fn execed(&self, pid: u32) {
-        self.told.borrow_mut().insert(pid, Vec::new());
-        self.forget(pid);
+        self.images.borrow_mut().became(pid);
     }
 
     /// Says that a process was forked: it has what its parent has mapped.
     pub fn forked(&self, pid: u32, parent: u32) {
-        let mut told = self.told.borrow_mut();
-        let inherited = told.get(&parent).cloned().unwrap_or_default();
-        told.insert(pid, inherited);
+        self.look_at_once(parent);
+        self.images.borrow_mut().forked(pid, parent);
+        // The number may have been another's.
+        self.processes.borrow_mut().remove(&pid);
     }
 
     /// Says that a process mapped code.
     pub fn mapped(&self, pid: u32, mapping: Mapping) {
-        self.told.borrow_mut().entry(pid).or_default().push(mapping);
+        self.look_at_once(pid);
+        self.images.borrow_mut().mapped(pid, mapping);
+    }
+
+    /// Says that a process ended.
+    pub fn ended(&self, pid: u32) {
+        self.images.borrow_mut().ended(pid);
+    }
+
+    /// Makes a process known of which nothing has been told yet.
+    fn look_at_once(&self, pid: u32) {
+        if !self.images.borrow().know(pid)
+            && let Some(process) = Process::read(pid)
+        {
+            self.images.borrow_mut().found(pid, Rc::unwrap_or_clone(process.maps));
+        }
     }
 
     /// Names a file whose code is going to run in processes that may be gone when their addresses are asked for.
     pub fn expect(&self, path: PathBuf) {
         self.expected.borrow_mut().push(path);
-    }
-
-    /// What was told to be mapped at an address, last.
-    fn told(&self, pid: u32, addr: u64) -> Option<Mapping> {
-        self.told.borrow().get(&pid)?.iter().rev().find(|mapping| mapping.range.contains(&addr)).cloned()
     }
 
     /// The functions at an offset of a file, as [`Symbolizer::user`].
@@ -197,8 +214,7 @@ impl Symbolizer {
 
     /// Build id and file offset of an address of a process.
     pub fn file_place(&self, pid: u32, addr: u64) -> Option<FilePlace> {
-        let told = self.told(pid, addr).filter(|mapping| mapping.inode != 0);
-        let mapping = told.or_else(|| self.mapping(pid, addr).map(|(_, mapping)| mapping))?;
+        let (_, mapping) = self.mapping(pid, addr)?;
         let path = self.reachable(pid, &mapping)?;
         let offset = mapping.file_offset(addr)?;
         let mut ids = self.build_ids.borrow_mut();
@@ -214,24 +230,36 @@ impl Symbolizer {
         self.process(pid);
     }
 
-    /// Forgets a process: its number may be another's soon.
-    pub fn forget(&self, pid: u32) {
-        self.processes.borrow_mut().remove(&pid);
-    }
-
     /// The mapping an address is in. An address outside what was read is looked for once more: the process may have
-    /// loaded a library since.
+    /// loaded a library since, or have been another program.
     fn mapping(&self, pid: u32, addr: u64) -> Option<(Rc<Process>, Mapping)> {
         let find = |p: &Rc<Process>| Some((p.clone(), p.maps.find(addr)?.clone()));
-        let known = self.process(pid)?;
-        find(&known).or_else(|| {
-            if known.read_at.elapsed() < REREAD_AFTER {
-                return None;
+        let live = || {
+            let known = self.process(pid)?;
+            find(&known).or_else(|| {
+                if known.read_at.elapsed() < REREAD_AFTER {
+                    return None;
+                }
+                let again = Rc::new(Process::read(pid)?);
+                self.processes.borrow_mut().insert(pid, again.clone());
+                find(&again)
+            })
+        };
+        let told = || {
+            let maps = self.images.borrow().of(pid).find(|maps| maps.find(addr).is_some())?.clone();
+            let mut remembered = self.remembered.borrow_mut();
+            if remembered.len() > MAX_REMEMBERED {
+                remembered.clear();
             }
-            let again = Rc::new(Process::read(pid)?);
-            self.processes.borrow_mut().insert(pid, again.clone());
-            find(&again)
-        })
+            let process = remembered.entry(pid).or_insert_with(|| Rc::new(Process::with(None, maps.clone())));
+            if !Rc::ptr_eq(&process.maps, &maps) {
+                *process = Rc::new(Process::with(None, maps));
+            }
+            find(process)
+        };
+        // What was read of one that has ended may be of before it became what it was in the end.
+        let gone = self.images.borrow().know(pid) && program_of(pid).is_none();
+        if gone { told().or_else(live) } else { live().or_else(told) }
     }
 
     fn process(&self, pid: u32) -> Option<Rc<Process>> {
@@ -304,26 +332,31 @@ impl Process {
     fn read(pid: u32) -> Option<Process> {
         let text = fs::read(format!("/proc/{pid}/maps")).ok()?;
         let maps = ProcMaps::parse(&String::from_utf8_lossy(&text));
-        Some(Process {
-            read_at: Instant::now(),
-            program: program_of(pid),
-            maps,
-            vdso: OnceCell::new(),
-            made_code: OnceCell::new(),
-        })
+        Some(Process::with(program_of(pid), Rc::new(maps)))
+    }
+
+    fn with(program: Option<(u64, u64)>, maps: Rc<ProcMaps>) -> Process {
+        Process { read_at: Instant::now(), program, maps, vdso: OnceCell::new(), made_code: OnceCell::new() }
     }
 
     /// The function of the vDSO, which is no file: the kernel maps the same into every process of one kind.
     fn vdso(&self, pid: u32, mapping: &Mapping, addr: u64) -> Option<Frame> {
-        let read = || {
+        let read = |pid: &str, range: &Range<u64>| {
             let mut memory = File::open(format!("/proc/{pid}/mem")).ok()?;
-            memory.seek(SeekFrom::Start(mapping.range.start)).ok()?;
-            let len = mapping.range.end.checked_sub(mapping.range.start)?.min(1 << 20);
+            memory.seek(SeekFrom::Start(range.start)).ok()?;
+            let len = range.end.checked_sub(range.start)?.min(1 << 20);
             let mut bytes = vec![0; usize::try_from(len).ok()?];
             memory.read_exact(&mut bytes).ok()?;
             Elf::parse(bytes, Path::new("[vdso]")).ok()
         };
-        let elf = self.vdso.get_or_init(read).as_ref()?;
+        // Where it has ended, ours will do, if it is of the same kind.
+        let ours = || {
+            let maps = ProcMaps::parse(&fs::read_to_string("/proc/self/maps").ok()?);
+            let len = |range: &Range<u64>| range.end.checked_sub(range.start);
+            let same = |m: &&Mapping| m.name == "[vdso]" && len(&m.range) == len(&mapping.range);
+            read("self", &maps.iter().find(same)?.range)
+        };
+        let elf = self.vdso.get_or_init(|| read(&pid.to_string(), &mapping.range).or_else(ours)).as_ref()?;
         let at = elf.address_of(mapping.file_offset(addr)?)?;
         let inside =
             |s: &crate::elf::Symbol<'_>| s.is_function() && s.addr <= at && at - s.addr < s.size.max(1);
@@ -439,8 +472,15 @@ mod tests {
         let place = symbolizer.file_place(pid, code.range.start + 16).expect("its file is still there");
         assert_eq!(place.offset, code.offset + 16);
         assert!(place.build_id.len() >= 16, "{place:?}");
-        symbolizer.forget(pid);
-        assert_eq!(symbolizer.file_place(pid, code.range.start + 16), None);
+
+        // Told of by others, and a program that it was before.
+        let told = Symbolizer::new(ALL);
+        assert_eq!(told.file_place(pid, code.range.start + 16), None);
+        told.found(pid, (*maps).clone());
+        told.forked(pid + 1, pid);
+        told.execed(pid + 1);
+        told.ended(pid + 1);
+        assert_eq!(told.file_place(pid + 1, code.range.start + 16), Some(place));
     }
 
     #[test]
