@@ -92,8 +92,8 @@ pub(crate) struct RunArgs {
     /// Take the list of functions that may be traced from a file instead of the kernel
     #[arg(long, value_name = "FILE")]
     pub(crate) traceable_functions: Option<String>,
-    /// Not supported yet
-    #[arg(long, value_name = "PID", hide = true)]
+    /// Walk stacks of this process by its unwind tables (dw_ustack)
+    #[arg(long, value_name = "PID")]
     pub(crate) dwarf_pid: Option<u32>,
     /// Do not run the script: write an executable that brings it and hark to another machine
     #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "test", "bench", "fmt", "mode", "debug"])]
@@ -241,7 +241,6 @@ impl RunArgs {
     /// The flag that was given and that hark cannot obey.
     pub(crate) fn unsupported(&self) -> Option<String> {
         let refused = [
-            (self.dwarf_pid.is_some(), "--dwarf-pid", "user stacks are walked by frame pointers"),
             (self.emit_elf.is_some(), "--emit-elf", "see `hark dump --format raw`"),
             (self.emit_llvm.is_some(), "--emit-llvm", "see `hark dump --stage ir`"),
             (self.verify_llvm_ir, "--verify-llvm-ir", "hark checks its own IR between passes"),

@@ -135,5 +135,6 @@ pub(crate) fn show(sources: &SourceMap, diags: &[Diagnostic]) {
 
 /// The options that every compilation takes from the command line.
 pub(crate) fn options(positional: Vec<String>) -> Options {
-    Options { positional, config: settings(), ..Options::default() }
+    // Where nothing is run, any process will do to walk stacks of.
+    Options { positional, config: settings(), unwinds: true, ..Options::default() }
 }

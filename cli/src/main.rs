@@ -219,7 +219,7 @@ mod tests {
             let run = parse(words).unwrap_or_else(|e| panic!("{words:?}: {e}"));
             assert!(run.unsupported().is_none() && run.mode().is_ok(), "{words:?}");
         }
-        for words in [&["--emit-elf", "x"][..], &["--dwarf-pid", "1"], &["--no-feature", "teleport"]] {
+        for words in [&["--emit-elf", "x"][..], &["--emit-llvm", "x"], &["--no-feature", "teleport"]] {
             let refusal = parse(words).unwrap_or_else(|e| panic!("{words:?}: {e}")).unsupported();
             assert!(refusal.is_some_and(|text| text.contains(words[0])), "{words:?}");
         }

@@ -43,6 +43,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         warn_failed_reads: args.failed_reads > 0,
         pid_filter: args.pid,
         probe_filter,
+        unwinds: args.pid.or(args.dwarf_pid).is_some() || args.cmd.is_some(),
         ..host::options(positional.to_vec())
     };
     options.add_script_words(&args.named);
@@ -123,6 +124,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         options: hark_runtime::Options {
             mode,
             quiet: args.quiet,
+            unwind_pid: args.dwarf_pid,
             verbose: args.verbose,
             dry_run: args.dry_run,
             notify: std::env::var_os(NOTIFY).map(|_| NOTIFY.to_string()),

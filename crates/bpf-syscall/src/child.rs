@@ -5,6 +5,7 @@
 use crate::errno::{Errno, Result, SysError};
 use crate::wait::{Process, Signal};
 use nix::fcntl::OFlag;
+use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, pipe2};
 use std::env;
@@ -153,6 +154,33 @@ impl Child {
             Ok(errno) => Err(failed(Errno(i32::from_ne_bytes(errno)))),
             Err(_) => Ok(()),
         }
+    }
+
+    /// As [`release`](Child::release), but the command is held before its first instruction: [`resume`](Child::resume)
+    /// lets it run.
+    ///
+    /// # Errors
+    /// As `release`; `EPERM` where tracing is forbidden.
+    pub fn release_stopped(&mut self) -> Result<()> {
+        let failed = |errno: nix::errno::Errno| SysError::new("ptrace", self.command.clone(), errno.into());
+        let pid = Pid::from_raw(self.pid() as i32);
+        ptrace::seize(pid, ptrace::Options::PTRACE_O_TRACEEXEC).map_err(failed)?;
+        self.release()?;
+        let failed = |errno: nix::errno::Errno| SysError::new("waitpid", self.command.clone(), errno.into());
+        // Signals that come in between stop it, too, and are its own.
+        while let WaitStatus::Stopped(_, signal) = waitpid(pid, None).map_err(failed)? {
+            ptrace::cont(pid, signal).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Lets a command run that is held.
+    ///
+    /// # Errors
+    /// `ESRCH` if it is not.
+    pub fn resume(&mut self) -> Result<()> {
+        ptrace::detach(Pid::from_raw(self.pid() as i32), None)
+            .map_err(|errno| SysError::new("ptrace", self.command.clone(), errno.into()))
     }
 
     /// How it ended, if it has; never waits. The first answer is kept.
@@ -318,6 +346,22 @@ mod tests {
         assert_eq!(split_words("\"x\\"), Err(SplitError::Unbalanced('"')));
         assert_eq!(split_words("x\\"), Err(SplitError::Backslash));
         assert_eq!(split_words(" \n"), Err(SplitError::Empty));
+    }
+
+    #[test]
+    fn is_held_again_as_the_command() {
+        let mut child = Child::spawn_held(&["true".to_string()]).expect("true");
+        match child.release_stopped() {
+            Err(error) if error.errno == Errno::EPERM => return eprintln!("skipped: {error}"),
+            stopped => stopped.expect("stopped"),
+        }
+        let maps = fs::read_to_string(format!("/proc/{}/maps", child.pid())).expect("its mappings");
+        assert!(maps.contains("/true") && !maps.contains("libc.so"), "{maps}");
+        child.resume().expect("resumed");
+        while child.try_reap().expect("reaped").is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(child.exit, Some(Exit::Code(0)));
     }
 
     #[test]

@@ -67,12 +67,13 @@ pub struct CodeWatch {
 }
 
 impl CodeWatch {
-    /// Begins to watch a process, or all of them.
+    /// Begins to watch a process, or all of them. Its reader is woken by everything that comes, if it is to be told
+    /// `promptly`; else when half of a ring is full.
     ///
     /// # Errors
     /// `ESRCH` if there is no such process; `EACCES` without `CAP_PERFMON`; others where events or rings run out.
-    pub fn open(kernel: &dyn Kernel, pid: Option<u32>) -> Result<CodeWatch> {
-        let wake_at = (PAGES * page_size() / 2) as u32;
+    pub fn open(kernel: &dyn Kernel, pid: Option<u32>, promptly: bool) -> Result<CodeWatch> {
+        let wake_at = if promptly { 1 } else { (PAGES * page_size() / 2) as u32 };
         let open = |cpu| {
             let event = kernel.perf_event_open(&PerfEvent {
                 kind: PerfKind::Code { wake_at },
@@ -178,7 +179,7 @@ mod tests {
     fn a_child_tells_what_it_maps() {
         let Ok(kernel) = LinuxKernel::new() else { return eprintln!("skipped: there is no bpf(2) here") };
         let mut child = Child::spawn_held(&["true".to_string()]).expect("true");
-        let mut watch = match CodeWatch::open(&kernel, Some(child.pid())) {
+        let mut watch = match CodeWatch::open(&kernel, Some(child.pid()), false) {
             Ok(watch) => watch,
             Err(error) => return eprintln!("skipped: {error}"),
         };

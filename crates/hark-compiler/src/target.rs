@@ -38,6 +38,8 @@ pub struct Options {
     pub pid_filter: Option<u32>,
     /// The child of `-c`.
     pub child_pid: Option<u32>,
+    /// Stacks of a known process are walked by its unwind tables: there is `-p`, `-c` or `--dwarf-pid`.
+    pub unwinds: bool,
     /// Files that the script takes in: see [`crate::gather`].
     pub sources: Sources,
     /// Passes of the optimiser to leave out.

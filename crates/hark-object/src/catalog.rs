@@ -1,5 +1,6 @@
 //! What the host offers to attach to. The compiler asks it for layouts and names, attaching for addresses.
 
+use crate::unwind::UnwindTables;
 use crate::usdt::UsdtSite;
 use crate::user_types::UserSignature;
 use std::fmt;
@@ -69,6 +70,14 @@ pub trait Catalog {
     /// # Errors
     /// If kallsyms cannot be read or hides addresses.
     fn kernel_symbol(&self, name: &str) -> Result<Option<u64>, CatalogError>;
+
+    /// What it takes to walk the stack of a process by `.eh_frame`: of all code that it has mapped now.
+    ///
+    /// # Errors
+    /// If its mappings cannot be read.
+    fn unwind_tables(&self, pid: u32) -> Result<UnwindTables, CatalogError> {
+        Err(nothing(&format!("process {pid}")))
+    }
 
     /// The files that a path, library name, command or pattern stands for, sorted.
     ///

@@ -65,6 +65,8 @@ fn describe_map(map: &MapDef) -> String {
         MapRole::Generations => out += " generations",
         MapRole::Zero => out += " zero",
         MapRole::RunInfo => out += " run-info",
+        MapRole::UnwindMappings => out += " unwind-mappings",
+        MapRole::UnwindRows => out += " unwind-rows",
         MapRole::Data(data) => {
             let _ = write!(out, " data={}", escaped(data));
         }

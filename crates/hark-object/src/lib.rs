@@ -19,6 +19,7 @@ mod pattern;
 mod probe;
 mod run_info;
 mod ty;
+pub mod unwind;
 mod usdt;
 mod user_types;
 

@@ -48,6 +48,10 @@ pub enum MapRole {
     /// What is known only when the run begins: an array of one value of [`crate::RUN_INFO_SIZE`] bytes. See
     /// [`crate::RunField`].
     RunInfo,
+    /// Code that is mapped: see [`crate::unwind`].
+    UnwindMappings,
+    /// How its frames are left: see [`crate::unwind`].
+    UnwindRows,
     /// Initialised read-only data of programs: an array of one value.
     Data(Vec<u8>),
 }

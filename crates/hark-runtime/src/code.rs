@@ -18,8 +18,15 @@ pub(crate) struct Code {
 impl Code {
     /// Begins to listen to `pid`, the child or the traced process, or to everybody. Without the kernel's permission, or
     /// if the script wants nothing kept, names are found as long as a process is there; of those that are gone the
-    /// files of the script's probes are all that is known.
-    pub(crate) fn listen(kernel: &dyn Kernel, names: &dyn Names, object: &Object, pid: Option<u32>) -> Code {
+    /// files of the script's probes are all that is known. `promptly`: whoever waits is woken by everything that comes,
+    /// and not only when it is much.
+    pub(crate) fn listen(
+        kernel: &dyn Kernel,
+        names: &dyn Names,
+        object: &Object,
+        pid: Option<u32>,
+        promptly: bool,
+    ) -> Code {
         if !asks_for_names(object) || object.config.cache_user_symbols == "NONE" {
             return Code { watch: None };
         }
@@ -30,8 +37,10 @@ impl Code {
         }
         // A kernel in this process has no other processes.
         let real = kernel.due().is_none();
-        let watch =
-            real.then(|| CodeWatch::open(kernel, pid).ok()).flatten().map(|w| Rc::new(RefCell::new(w)));
+        let watch = real
+            .then(|| CodeWatch::open(kernel, pid, promptly).ok())
+            .flatten()
+            .map(|w| Rc::new(RefCell::new(w)));
         if let Some(pid) = pid {
             names.remember(pid);
         }

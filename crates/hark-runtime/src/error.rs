@@ -44,6 +44,9 @@ pub enum RunError {
     /// The object is not one that the compiler makes: a defect of hark.
     #[error("malformed object: {0}")]
     Object(String),
+    /// The stacks of a process cannot be walked.
+    #[error("cannot walk stacks: {0}")]
+    Unwind(String),
     /// A program could not be attached.
     #[error("cannot attach {failure}")]
     Attach {
@@ -134,6 +137,7 @@ impl RunError {
                 diag.with_help("-v shows the whole log; `hark dump --golden SCRIPT` makes a report")
             }
             RunError::Object(_) => Diagnostic::error_without_span(Code::INTERNAL, self.to_string()),
+            RunError::Unwind(_) => Diagnostic::error_without_span(Code::CANNOT_ATTACH, self.to_string()),
             RunError::Attach { span, failure, .. } => {
                 let code = if failure.missing { Code::NO_SUCH_PROBE } else { Code::CANNOT_ATTACH };
                 let diag = Diagnostic::error(code, *span, self.to_string());

@@ -24,6 +24,7 @@ pub mod render;
 mod selftest;
 mod session;
 mod sink;
+mod unwind;
 mod value;
 
 pub use engine::needs_kernel;

@@ -93,6 +93,8 @@ fn initial_value(def: &MapDef, facts: RunFacts, ring: u32) -> Option<Vec<u8>> {
         | MapRole::Control
         | MapRole::Generations
         | MapRole::Scratch
+        | MapRole::UnwindMappings
+        | MapRole::UnwindRows
         | MapRole::Losses
         | MapRole::Pending
         | MapRole::Zero => None,

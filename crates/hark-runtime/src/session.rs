@@ -18,6 +18,7 @@ use crate::names::Names;
 use crate::notify::{State, notify};
 use crate::output::{Output, TextKind};
 use crate::selftest;
+use crate::unwind::Unwinder;
 use bpf_facts::{Feature, KernelProfile};
 use bpf_syscall::Kernel;
 use bpf_syscall::child::Child;
@@ -80,6 +81,8 @@ pub struct Options {
     pub verbose: bool,
     /// Load and attach, then leave: nothing of the script is shown.
     pub dry_run: bool,
+    /// The process whose stacks are walked by its unwind tables, if it is not the child or the traced one.
+    pub unwind_pid: Option<u32>,
     /// A line to print on standard output once everything is attached, for harnesses that wait for it.
     pub notify: Option<String>,
     /// The socket of a service manager that wants to know: see [`NOTIFY_SOCKET`](crate::NOTIFY_SOCKET).
@@ -153,6 +156,14 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
         say_loaded(kernel, &programs, &mut actions.output)?;
     }
     let mut events = Events::open(kernel, object, &maps)?;
+    let traced = child.as_ref().map(Child::pid).or(process.as_ref().map(Process::pid));
+    let walked = options.unwind_pid.or(traced);
+    let mut unwinder = Unwinder::new(kernel, catalog, object, &maps, walked);
+    if let Some(unwinder) = &mut unwinder
+        && child.is_none()
+    {
+        unwinder.load(&mut actions.output)?;
+    }
 
     if !options.dry_run {
         run_programs(kernel, &programs, &|spec| matches!(spec, ProbeSpec::Begin))?;
@@ -170,17 +181,23 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
         writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(RunError::Output)?;
     }
     notify(options.service.as_deref(), State::Ready);
-    let traced = child.as_ref().map(Child::pid).or(process.as_ref().map(Process::pid));
-    let code = Code::listen(kernel, names, object, traced);
+    let code = Code::listen(kernel, names, object, traced, unwinder.is_some() && traced.is_some());
     // What is left to do: read and write maps, take programs off, look names up, and what the script asks for.
     limits::keep_capabilities(KEPT)?;
     let iterated = read_iterators(kernel, &programs, &attached.links, &mut actions)?;
-    if let Some(child) = &mut child {
-        child.release()?;
+    match (&mut child, &mut unwinder) {
+        // What it has mapped is known only once it is the command.
+        (Some(child), Some(unwinder)) => {
+            child.release_stopped()?;
+            unwinder.load(&mut actions.output)?;
+            child.resume()?;
+        }
+        (Some(child), None) => child.release()?,
+        (None, _) => {}
     }
     let on_its_own = attached.links.is_empty() || iterated;
     let alive = Alive { child, process };
-    let mut this = Loop { kernel, programs: &programs, maps: &maps, signals, alive, code };
+    let mut this = Loop { kernel, programs: &programs, maps: &maps, signals, alive, code, unwinder };
     this.run(&mut actions, &mut events, on_its_own)?;
 
     notify(options.service.as_deref(), State::Stopping);
@@ -286,6 +303,7 @@ struct Loop<'a> {
     signals: Signals,
     alive: Alive,
     code: Code,
+    unwinder: Option<Unwinder<'a>>,
 }
 
 impl Loop<'_> {
@@ -345,6 +363,10 @@ impl Loop<'_> {
                     }
                     Some(Wake::Code) => {
                         actions.names.hear();
+                        if let Some(unwinder) = &mut self.unwinder {
+                            // It may have ended since.
+                            let _ = unwinder.load(&mut actions.output);
+                        }
                         false
                     }
                     None => false,

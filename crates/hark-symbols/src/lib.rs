@@ -31,6 +31,7 @@ mod perf_map;
 mod proc_maps;
 mod symbolizer;
 mod traceable;
+mod unwind;
 mod usdt;
 mod usdt_arg;
 
@@ -45,5 +46,6 @@ pub use perf_map::PerfMap;
 pub use proc_maps::{Mapping, ProcMaps};
 pub use symbolizer::{FilePlace, Frame, SourceLine, Symbolizer, Wishes};
 pub use traceable::{Traceable, traceable_functions};
+pub use unwind::{FrameEnd, FrameRow, frame_rows};
 pub use usdt::UsdtProbe;
 pub use usdt_arg::{ArgError, Location, Register, UsdtArg, parse_args, parse_each_arg};

@@ -8,6 +8,7 @@ mod asserts;
 mod compare;
 mod control;
 mod decoded;
+mod dw_stack;
 mod helpers;
 mod mapops;
 mod memory;
@@ -71,6 +72,10 @@ pub trait Builtin: Sync {
     /// # Errors
     /// What is wrong with it.
     fn check(&'static self, cx: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError>;
+    /// Whether its code has the kernel call a function of the program: with a record that is not sent yet it may not.
+    fn calls_back(&self) -> bool {
+        false
+    }
     /// Code. A value that is no scalar is written to `dst` if given, which has room for one byte more than its type.
     fn lower(&self, cx: &mut Lower<'_>, call: &Call, ty: &Type, dst: Option<Mem>) -> Val;
 }
@@ -84,6 +89,7 @@ static ALL: &[&[&dyn Builtin]] = &[
     compare::ALL,
     control::ALL,
     decoded::ALL,
+    dw_stack::ALL,
     helpers::ALL,
     mapops::ALL,
     memory::ALL,

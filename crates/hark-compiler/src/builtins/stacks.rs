@@ -20,6 +20,28 @@ const MAX_DEPTH: u32 = 127;
 /// `BPF_F_USER_STACK`
 const USER_STACK: i64 = 1 << 8;
 
+/// `[mode,] [depth]`
+pub(super) fn mode_and_depth(
+    cx: &mut Checker<'_>,
+    call: &BuiltinCall<'_>,
+) -> Result<(StackMode, u32), CheckError> {
+    let (mut mode, mut depth) = (cx.config.stack_mode, MAX_DEPTH);
+    for i in 0..call.args.len() {
+        if let ast::ExprKind::Ident(name) = &arg(call, i)?.kind
+            && let Some(named) = StackMode::named(name)
+        {
+            mode = named;
+            continue;
+        }
+        let n = const_int_arg(cx, call, i)?;
+        depth = u32::try_from(n).ok().filter(|n| (1..=MAX_DEPTH).contains(n)).ok_or_else(|| {
+            let message = format!("a stack has 1 to {MAX_DEPTH} frames, not {n}");
+            error(Code::WRONG_ARGUMENTS, call.span, message)
+        })?;
+    }
+    Ok((mode, depth))
+}
+
 /// `kstack`, `ustack`
 struct Stack {
     user: bool,
@@ -40,23 +62,7 @@ impl Builtin for Stack {
         0..=2
     }
     fn check(&'static self, cx: &mut Checker<'_>, call: &BuiltinCall<'_>) -> Result<Expr, CheckError> {
-        let (mut mode, mut depth) = (cx.config.stack_mode, MAX_DEPTH);
-        for i in 0..call.args.len() {
-            if let ast::ExprKind::Ident(name) = &arg(call, i)?.kind
-                && let Some(named) = StackMode::named(name)
-            {
-                mode = named;
-                continue;
-            }
-            let n = const_int_arg(cx, call, i)?;
-            depth = u32::try_from(n).ok().filter(|n| (1..=MAX_DEPTH).contains(n)).ok_or_else(|| {
-                error(
-                    Code::WRONG_ARGUMENTS,
-                    call.span,
-                    format!("a stack has 1 to {MAX_DEPTH} frames, not {n}"),
-                )
-            })?;
-        }
+        let (mode, depth) = mode_and_depth(cx, call)?;
         let ty = if self.user { Ty::UStack { depth, mode } } else { Ty::KStack { depth, mode } };
         Ok(call_expr(self, Vec::new(), CallData::None, Type::Opaque(ty), call.span))
     }

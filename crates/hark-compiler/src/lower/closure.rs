@@ -47,7 +47,7 @@ struct CallBack<'a> {
     helper: HelperId,
     /// The helper's first argument.
     before: Value,
-    /// Integers that are handed over besides variables.
+    /// What is handed over besides variables.
     words: Vec<Value>,
 }
 
@@ -96,6 +96,7 @@ impl Lower<'_> {
         fill: impl FnOnce(&mut Self, &[Value]),
     ) -> Value {
         let CallBack { name, params, helper, before, words } = call;
+        let pointers: Vec<bool> = words.iter().map(|word| self.is_ptr(*word)).collect();
         let mut captured = Vec::new();
         let mut vars: Vec<VarId> = uses.counts.keys().copied().collect();
         vars.sort();
@@ -132,7 +133,12 @@ impl Lower<'_> {
         self.share(&captured, inner, &outside.storage);
         let (go_on, stop) = (self.b.create_block(), self.b.create_block());
         self.loops = vec![(go_on, stop)];
-        let words: Vec<Value> = offsets.iter().map(|at| self.b.load(Size::Dw, inner, *at)).collect();
+        let words: Vec<Value> = (offsets.iter().zip(pointers))
+            .map(|(at, pointer)| match pointer {
+                true => self.b.value(InstData::LoadPtr { ptr: inner, off: *at }),
+                false => self.b.load(Size::Dw, inner, *at),
+            })
+            .collect();
         fill(self, &words);
         self.b.jump(go_on, &[]);
         for (block, result) in [(go_on, 0), (stop, 1)] {
@@ -322,6 +328,25 @@ impl Lower<'_> {
         self.call_back(call, uses, fill);
         self.b.jump(after, &[]);
         self.b.seal_and_switch(after);
+    }
+
+    /// Up to `turns` turns of a body that is given `pointers`; parameter 0 is the number of the turn. It ends the loop by
+    /// a jump to [`loop_end`](Self::loop_end).
+    pub(crate) fn repeat(
+        &mut self,
+        name: &str,
+        turns: Value,
+        pointers: &[Value],
+        fill: impl FnOnce(&mut Self, &[Value]),
+    ) {
+        let call =
+            CallBack { name, params: TURN, helper: HelperId::LOOP, before: turns, words: pointers.to_vec() };
+        self.call_back(call, &Uses::default(), fill);
+    }
+
+    /// Where a body that is called back ends the loop.
+    pub(crate) fn loop_end(&self) -> ebpf_codegen::ir::Block {
+        self.loops[0].1
     }
 
     /// `while` of a number of turns that is not known.

@@ -176,7 +176,7 @@ impl Lower<'_> {
 /// Whether evaluating only writes the destination: no control flow that could leave, no other events.
 fn writes_in_place(e: &Expr) -> bool {
     match &e.kind {
-        ExprKind::Call(call) => call.args.iter().all(writes_in_place),
+        ExprKind::Call(call) => !call.builtin.calls_back() && call.args.iter().all(writes_in_place),
         ExprKind::Str(_)
         | ExprKind::Int(_)
         | ExprKind::Var(_)

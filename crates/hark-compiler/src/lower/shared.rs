@@ -6,7 +6,7 @@ use crate::types::Type;
 use bpf_facts::{MapFlags, MapType};
 use ebpf_asm::{MapRef, SrcLoc};
 use hark_diag::Span;
-use hark_object::{EventDef, EventKind, Loss, MapDef, MapRole, RUN_INFO_SIZE, UserMap};
+use hark_object::{EventDef, EventKind, Loss, MapDef, MapRole, RUN_INFO_SIZE, UserMap, unwind};
 use rustc_hash::FxHashMap;
 
 /// What the programs of a script share.
@@ -92,6 +92,19 @@ impl Shared {
     pub(crate) fn run_info(&mut self) -> MapRef {
         let flags = MapFlags::RDONLY_PROG;
         self.map_of(internal("run_info", MapType::Array, (4, RUN_INFO_SIZE), 1, flags, MapRole::RunInfo))
+    }
+
+    /// Code of the process whose stacks are walked.
+    pub(crate) fn unwind_mappings(&mut self) -> MapRef {
+        let shape = (4, unwind::MAPPING_SIZE);
+        let role = MapRole::UnwindMappings;
+        self.map_of(internal("unwind_mappings", MapType::Array, shape, unwind::MAPPINGS, 0, role))
+    }
+
+    /// How frames of that code are left.
+    pub(crate) fn unwind_rows(&mut self) -> MapRef {
+        let shape = (4, unwind::BLOCK_ROWS * unwind::ROW_SIZE);
+        self.map_of(internal("unwind_rows", MapType::Array, shape, unwind::BLOCKS, 0, MapRole::UnwindRows))
     }
 
     /// A word that is 0, and unknown to the verifier.

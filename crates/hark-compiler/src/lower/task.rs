@@ -14,7 +14,7 @@ use ebpf_codegen::ir::{InstData, Value};
 
 impl Lower<'_> {
     /// A pointer to the current task that the verifier knows as such.
-    fn current_task(&mut self) -> Option<Value> {
+    pub(crate) fn current_task(&mut self) -> Option<Value> {
         let profile = &self.target.profile;
         if !profile.has(Feature::CurrentTaskBtf)
             || profile.helper(HelperId::GET_CURRENT_TASK_BTF, self.unit.context.prog).is_err()

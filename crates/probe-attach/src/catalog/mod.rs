@@ -5,8 +5,10 @@
 mod events;
 mod signatures;
 mod static_probes;
+mod unwind;
 
 use bpf_syscall::{TraceFs, host};
+use hark_object::unwind::UnwindTables;
 use hark_object::{
     Catalog, CatalogError, KernelFunction, UsdtSite, UserFunction, UserSignature, glob, is_pattern,
 };
@@ -181,6 +183,10 @@ impl Catalog for HostCatalog {
             });
         }
         Ok(symbols.addr_of(name))
+    }
+
+    fn unwind_tables(&self, pid: u32) -> Answer<UnwindTables> {
+        unwind::tables(pid)
     }
 
     fn binaries(&self, spec: &str) -> Answer<Vec<String>> {
