@@ -64,7 +64,16 @@ pub struct KfuncDef {
 
 const COMMON: ProgSet = ProgSet::ALL;
 /// Those that all kernels since 6.12 register the functions on tasks and cgroups for.
-const GENERIC: ProgSet = ProgSet::of(&[P::Tracing, P::SchedCls, P::Xdp, P::StructOps, P::Syscall]);
+const GENERIC: ProgSet = ProgSet::of(&[
+    P::Tracing,
+    P::Tracepoint,
+    P::PerfEvent,
+    P::Lsm,
+    P::SchedCls,
+    P::Xdp,
+    P::StructOps,
+    P::Syscall,
+]);
 
 const fn row(name: &'static str, progs: ProgSet, kind: KfuncKind) -> KfuncDef {
     KfuncDef {
@@ -93,7 +102,8 @@ const fn on_rcu(name: &'static str, progs: ProgSet) -> KfuncDef {
 }
 
 /// Those for CPU masks.
-const MASKS: ProgSet = ProgSet::of(&[P::Tracing, P::StructOps, P::Syscall]);
+const MASKS: ProgSet =
+    ProgSet::of(&[P::Tracing, P::Tracepoint, P::PerfEvent, P::Lsm, P::StructOps, P::Syscall]);
 
 /// A function on text anywhere: bad addresses are its own error.
 const fn text(name: &'static str) -> KfuncDef {

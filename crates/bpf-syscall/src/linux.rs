@@ -206,7 +206,7 @@ impl Kernel for LinuxKernel {
             self.charged(|| again_while_busy(|| raw::prog_load(prog, &license, log, level).run_fd()))
         };
         let wanted = match prog.log {
-            LogLevel::None => 0,
+            LogLevel::Never | LogLevel::None => 0,
             LogLevel::Stats => LOG_STATS,
             LogLevel::Full => LOG_ALL_PATHS,
         };
@@ -220,6 +220,9 @@ impl Kernel for LinuxKernel {
             Ok(fd) => return Ok(loaded(fd, VerifierLog::default())),
             Err(errno) => errno,
         };
+        if prog.log == LogLevel::Never {
+            return Err(silent(SysError::new(CALL, prog.name, errno)));
+        }
         let (result, mut log) = with_log(LOG_FAILING_PATH, load);
         if let Ok(fd) = result {
             // What stood in the way has gone meanwhile.

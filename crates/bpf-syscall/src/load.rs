@@ -64,9 +64,12 @@ pub enum AttachTarget<'a> {
     },
 }
 
-/// How much the verifier is to say about a program that it accepts. One it rejects always gets a log.
+/// How much the verifier is to say about a program that it accepts. One it rejects gets a log, but for
+/// [`Never`](LogLevel::Never).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
+    /// Nothing, whatever it says: for many programs, of which only the verdict counts.
+    Never,
     /// Nothing.
     None,
     /// Statistics only (log level 4).

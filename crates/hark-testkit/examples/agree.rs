@@ -1,14 +1,15 @@
 //! Compares the simulated verifier with the running kernel's on generated programs:
-//! `agree [--type NAME]… [--seed FIRST] [--count N] [--show N] [--keep DIR]`. `cargo xtask agree` runs it.
+//! `agree [--type NAME]… [--seed FIRST] [--count N] [--show N] [--keep DIR] [--jobs N]`. `cargo xtask agree` runs it.
 
 use anyhow::Context;
 use bpf_facts::{Arch, KernelProfile, ProgType, V, prog_type, prog_type_by_name};
 use bpf_syscall::LinuxKernel;
-use ebpf_asm::InsnIdx;
+use ebpf_asm::{Callee, Insn, InsnIdx, Program};
 use hark_testkit::agree::keep::keep;
-use hark_testkit::agree::{Bench, Matrix, program_of};
+use hark_testkit::agree::{Bench, Matrix};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 use verifier_sim::Options;
 
 /// The program types whose programs load without a target.
@@ -17,6 +18,7 @@ const TYPES: &[ProgType] = &[
     ProgType::Tracepoint,
     ProgType::RawTracepoint,
     ProgType::PerfEvent,
+    ProgType::Tracing,
     ProgType::SocketFilter,
     ProgType::SchedCls,
     ProgType::Xdp,
@@ -30,10 +32,12 @@ struct Args {
     count: u64,
     show: usize,
     keep: Option<PathBuf>,
+    /// Threads.
+    jobs: u64,
 }
 
 fn args() -> anyhow::Result<Args> {
-    let mut args = Args { types: Vec::new(), seed: 1, count: 1000, show: 3, keep: None };
+    let mut args = Args { types: Vec::new(), seed: 1, count: 1000, show: 3, keep: None, jobs: 1 };
     let mut words = std::env::args().skip(1);
     while let Some(flag) = words.next() {
         let value = words.next().with_context(|| format!("{flag} needs a value"))?;
@@ -44,6 +48,7 @@ fn args() -> anyhow::Result<Args> {
             "--seed" => args.seed = value.parse()?,
             "--count" => args.count = value.parse()?,
             "--show" => args.show = value.parse()?,
+            "--jobs" => args.jobs = value.parse::<u64>()?.max(1),
             "--keep" => args.keep = Some(value.into()),
             _ => anyhow::bail!("no flag {flag}"),
         }
@@ -61,39 +66,74 @@ fn main() -> anyhow::Result<()> {
     let version = V::parse(&release).context("a version")?;
     let bench = Bench::new(&kernel, KernelProfile::of(version, Arch::X86_64))?;
     println!(
-        "| {:24} | accept | reject | wrong accept | wrong reject | unsure, accept | unsure, reject | left out |",
+        "| {:24} | accept | reject | wrong accept | wrong reject | unsure, accept | unsure, reject | left out | a second |",
         "type"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     let mut wrong = 0;
     for ty in &args.types {
-        wrong += compare(&bench, *ty, version, &args)?;
+        wrong += compare(&bench, *ty, &args)?;
     }
     anyhow::ensure!(wrong == 0, "{wrong} programs are judged differently");
     Ok(())
 }
 
-fn compare(bench: &Bench<'_>, ty: ProgType, version: V, args: &Args) -> anyhow::Result<u64> {
-    let mut m = Matrix::default();
-    let (mut shown, mut long) = (0, 0);
-    let mut unsure = BTreeMap::<String, u64>::new();
-    for seed in args.seed..args.seed + args.count {
-        let p = program_of(seed, ty, version);
+/// What came of the programs of one thread.
+#[derive(Default)]
+struct Tally {
+    matrix: Matrix,
+    long: u64,
+    unsure: BTreeMap<String, u64>,
+    /// Seeds of disagreements.
+    wrong: Vec<u64>,
+}
+
+/// Judges every `step`th program.
+fn tally(bench: &Bench<'_>, ty: ProgType, first: u64, step: u64, end: u64) -> Tally {
+    let mut tally = Tally::default();
+    let mut seed = first;
+    while seed < end {
+        let p = bench.program_of(seed, ty);
         let sim = bench.simulate(&p, ty, &Options::default());
         if sim.stats.processed > MAX_WALKED {
-            long += 1;
-            continue;
+            tally.long += 1;
+        } else {
+            let judged = bench.judge_simulated(&p, ty, sim);
+            tally.matrix.add(&judged);
+            if judged.disagree() {
+                tally.wrong.push(seed);
+            }
+            if let Some((_, what)) = judged.sim.unsure {
+                *tally.unsure.entry(what).or_default() += 1;
+            }
         }
-        let judged = bench.judge(&p, ty);
-        m.add(&judged);
-        if let Some((_, what)) = &judged.sim.unsure {
-            *unsure.entry(what.clone()).or_default() += 1;
+        seed += step;
+    }
+    tally
+}
+
+fn compare(bench: &Bench<'_>, ty: ProgType, args: &Args) -> anyhow::Result<u64> {
+    let began = Instant::now();
+    let end = args.seed + args.count;
+    let all: Vec<Tally> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..args.jobs)
+            .map(|i| scope.spawn(move || tally(bench, ty, args.seed + i, args.jobs, end)))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
+    });
+    let (mut m, mut long, mut wrong) = (Matrix::default(), 0, Vec::new());
+    let mut unsure = BTreeMap::<String, u64>::new();
+    for part in all {
+        m = m + part.matrix;
+        long += part.long;
+        wrong.extend(part.wrong);
+        for (what, n) in part.unsure {
+            *unsure.entry(what).or_default() += n;
         }
-        if !judged.disagree() || shown >= args.show {
-            continue;
-        }
-        shown += 1;
-        let small = bench.shrink(&p, ty);
+    }
+    wrong.sort_unstable();
+    for seed in wrong.into_iter().take(args.show) {
+        let small = bench.shrink(&bench.program_of(seed, ty), ty);
         let judged = bench.judge(&small, ty);
         let kernel = if judged.kernel { "accepts" } else { "rejects" };
         eprintln!("==== {ty:?}, seed {seed}: the simulation says {}; the kernel {kernel}", judged.sim);
@@ -104,18 +144,30 @@ fn compare(bench: &Bench<'_>, ty: ProgType, version: V, args: &Args) -> anyhow::
         for line in &lines[lines.len().saturating_sub(14)..] {
             eprintln!("   | {line}");
         }
-        if let Some(dir) = &args.keep {
-            let profile = KernelProfile::of(version, Arch::X86_64);
-            eprintln!("kept as {}", keep(dir, seed, &small, ty, &profile, judged.kernel)?.display());
+        // Programs that use the kernel's own types are judged by them only.
+        if let Some(dir) = args.keep.as_ref().filter(|_| !uses_types(&small) && ty != ProgType::Tracing) {
+            let path = keep(dir, seed, &small, ty, bench.profile(), judged.kernel)?;
+            eprintln!("kept as {}", path.display());
         }
     }
     let name = prog_type(ty).map_or("?", |def| def.name);
     println!(
-        "| {name:24} | {} | {} | {} | {} | {} | {} | {long} |",
-        m.both_accept, m.both_reject, m.wrong_accept, m.wrong_reject, m.unsure_accept, m.unsure_reject
+        "| {name:24} | {} | {} | {} | {} | {} | {} | {long} | {:.0} |",
+        m.both_accept,
+        m.both_reject,
+        m.wrong_accept,
+        m.wrong_reject,
+        m.unsure_accept,
+        m.unsure_reject,
+        args.count as f64 / began.elapsed().as_secs_f64()
     );
     for (what, n) in unsure {
         eprintln!("  unsure {n}: {what}");
     }
     Ok(m.wrong_accept + m.wrong_reject)
+}
+
+/// Whether a program calls functions of the kernel.
+fn uses_types(p: &Program) -> bool {
+    p.insns.iter().any(|insn| matches!(insn, Insn::Call(Callee::Kfunc { .. })))
 }

@@ -109,6 +109,7 @@ fn read_side_sections_are_left() {
     accepted("call LOCK\ncall FREE\nr0 = 0\nexit");
     rejected("call LOCK\nr0 = 0\nexit", "not left");
     rejected("call FREE\nr0 = 0\nexit", "without a lock");
+    rejected("call LOCK\ncall LOCK\ncall FREE\nr0 = 0\nexit", "do not nest");
 }
 
 /// A loop over numbers, with `body` in it, that ends with `end`.

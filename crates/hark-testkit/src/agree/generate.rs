@@ -6,6 +6,7 @@
 //! rejected for a reason worth agreeing on.
 
 use super::maps::{DIRECT, EVENTS, READ_ONLY, RINGBUF, STACKS, TABLES, shapes};
+use super::objects::Objects;
 use super::rng::Rng;
 use bpf_facts::{Arch, CtxFieldKind, HelperId, ProgType, V, ctx_layout};
 use ebpf_asm::{
@@ -15,7 +16,7 @@ use ebpf_asm::{
 
 /// What the generator believes a register to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holds {
+pub(super) enum Holds {
     Nothing,
     Number,
     Ctx,
@@ -28,6 +29,8 @@ enum Holds {
     MaybeRecord(u32),
     /// Address in the stack.
     Stack(i32),
+    /// A kernel object.
+    Object,
     Packet,
     PacketEnd,
 }
@@ -36,7 +39,7 @@ enum Holds {
 const ISA_V4: V = V(6, 6);
 
 /// A label that jumps lead to, to be bound after so many more actions.
-struct Pending {
+pub(super) struct Pending {
     label: Label,
     left: u32,
     /// What was known at the jump: what is known at the label is at most that.
@@ -44,28 +47,35 @@ struct Pending {
     written: u64,
 }
 
-struct Gen<'a> {
-    rng: &'a mut Rng,
-    a: Assembler,
+pub(super) struct Gen<'a> {
+    pub(super) rng: &'a mut Rng,
+    pub(super) a: Assembler,
     ty: ProgType,
     kernel: V,
-    regs: [Holds; 10],
+    pub(super) regs: [Holds; 10],
     /// Slots written, bit `i` for `r10 - 8 * (i + 1)`.
     written: u64,
-    pending: Vec<Pending>,
+    pub(super) pending: Vec<Pending>,
     subprogs: Vec<Label>,
     /// Nesting of loops.
-    loops: u32,
+    pub(super) loops: u32,
+    /// What of the kernel's types there is.
+    pub(super) objects: Option<&'a Objects>,
     record: Option<Reg>,
     in_callback: bool,
 }
 
-fn r(i: u8) -> Reg {
+pub(super) fn r(i: u8) -> Reg {
     Reg::new(i).expect("registers 0 to 10")
 }
 
 /// A program of type `ty` with instructions that `kernel` knows.
 pub fn program(rng: &mut Rng, ty: ProgType, kernel: V) -> Program {
+    program_with(rng, ty, kernel, None)
+}
+
+/// As [`program`], one that also uses these objects of the kernel.
+pub fn program_with(rng: &mut Rng, ty: ProgType, kernel: V, objects: Option<&Objects>) -> Program {
     let n = 4 + rng.below(28);
     let mut g = Gen {
         rng,
@@ -77,6 +87,7 @@ pub fn program(rng: &mut Rng, ty: ProgType, kernel: V) -> Program {
         pending: Vec::new(),
         subprogs: Vec::new(),
         loops: 0,
+        objects,
         record: None,
         in_callback: false,
     };
@@ -106,11 +117,11 @@ pub fn program(rng: &mut Rng, ty: ProgType, kernel: V) -> Program {
     g.a.finish().expect("every label is bound")
 }
 
-fn mov(dst: Reg, src: Operand) -> Insn {
+pub(super) fn mov(dst: Reg, src: Operand) -> Insn {
     Insn::Alu { w: Width::W64, op: AluOp::Mov, dst, src }
 }
 
-fn add(dst: Reg, imm: i32) -> Insn {
+pub(super) fn add(dst: Reg, imm: i32) -> Insn {
     Insn::Alu { w: Width::W64, op: AluOp::Add, dst, src: Operand::Imm(imm) }
 }
 
@@ -139,7 +150,7 @@ impl Gen<'_> {
         }
     }
 
-    fn body(&mut self, n: u64) {
+    pub(super) fn body(&mut self, n: u64) {
         for _ in 0..n {
             self.action();
             self.bind_due();
@@ -185,14 +196,14 @@ impl Gen<'_> {
         self.written &= due.written;
     }
 
-    fn bind_all(&mut self) {
+    pub(super) fn bind_all(&mut self) {
         for due in std::mem::take(&mut self.pending) {
             self.bind(due);
         }
     }
 
     /// A label a few actions ahead.
-    fn ahead(&mut self) -> Label {
+    pub(super) fn ahead(&mut self) -> Label {
         let label = self.a.label();
         let left = 1 + self.rng.below(5) as u32;
         self.pending.push(Pending { label, left, regs: self.regs, written: self.written });
@@ -200,7 +211,9 @@ impl Gen<'_> {
     }
 
     fn action(&mut self) {
-        match self.rng.below(100) {
+        let common = if self.objects.is_some() { 112 } else { 100 };
+        match self.rng.below(common) {
+            100.. => self.object_action(),
             0..8 => self.constant(),
             8..26 => self.arithmetic(),
             26..33 => self.copy(),
@@ -226,7 +239,7 @@ impl Gen<'_> {
     }
 
     /// A register that may be overwritten without losing the thread.
-    fn target(&mut self) -> Reg {
+    pub(super) fn target(&mut self) -> Reg {
         for _ in 0..8 {
             let i = self.rng.below(10) as u8;
             if !matches!(self.regs[usize::from(i)], Holds::Ctx | Holds::Record(_) | Holds::MaybeRecord(_)) {
@@ -236,15 +249,15 @@ impl Gen<'_> {
         r(7)
     }
 
-    fn set(&mut self, reg: Reg, holds: Holds) {
+    pub(super) fn set(&mut self, reg: Reg, holds: Holds) {
         self.regs[usize::from(reg.index())] = holds;
     }
 
-    fn holds(&self, reg: Reg) -> Holds {
+    pub(super) fn holds(&self, reg: Reg) -> Holds {
         self.regs.get(usize::from(reg.index())).copied().unwrap_or(Holds::Stack(0))
     }
 
-    fn find(&mut self, want: impl Fn(Holds) -> bool) -> Option<Reg> {
+    pub(super) fn find(&mut self, want: impl Fn(Holds) -> bool) -> Option<Reg> {
         if self.rng.below(1000) < 4 {
             return Some(self.any_reg());
         }
@@ -252,11 +265,11 @@ impl Gen<'_> {
         if all.is_empty() { None } else { Some(r(*self.rng.pick(&all))) }
     }
 
-    fn number(&mut self) -> Option<Reg> {
+    pub(super) fn number(&mut self) -> Option<Reg> {
         self.find(|h| h == Holds::Number)
     }
 
-    fn clobber(&mut self) {
+    pub(super) fn clobber(&mut self) {
         for h in &mut self.regs[..6] {
             *h = Holds::Nothing;
         }
@@ -281,7 +294,7 @@ impl Gen<'_> {
         if self.rng.chance(35) { Width::W32 } else { Width::W64 }
     }
 
-    fn size(&mut self) -> Size {
+    pub(super) fn size(&mut self) -> Size {
         *self.rng.pick(&[Size::B, Size::H, Size::W, Size::Dw, Size::Dw])
     }
 
@@ -398,6 +411,9 @@ impl Gen<'_> {
         if packet && self.rng.chance(60) {
             return self.load_packet_pointers(base);
         }
+        if self.ty == ProgType::Tracing {
+            return self.load_argument(base, dst);
+        }
         let layout = ctx_layout(self.ty, Arch::X86_64).expect("generated program types have layouts");
         let fields: Vec<_> = layout
             .fields
@@ -423,6 +439,16 @@ impl Gen<'_> {
         let sext = size != Size::Dw && self.has(ISA_V4) && self.rng.chance(10);
         self.a.push(Insn::Load { size, sext, dst, base, off });
         self.set(dst, Holds::Number);
+    }
+
+    /// An argument of the tracepoint: the second and third are tasks.
+    fn load_argument(&mut self, base: Reg, dst: Reg) {
+        let args = if self.rng.chance(97) { 4 } else { 6 };
+        let arg = self.rng.below(args);
+        let size = if self.rng.chance(97) { Size::Dw } else { self.size() };
+        let off = 8 * arg as i16 + i16::from(self.rng.chance(1)) * 4;
+        self.a.push(Insn::Load { size, sext: false, dst, base, off });
+        self.set(dst, if matches!(arg, 1 | 2) { Holds::Object } else { Holds::Number });
     }
 
     fn load_packet_pointers(&mut self, base: Reg) {
@@ -468,7 +494,7 @@ impl Gen<'_> {
         }
     }
 
-    fn slot(&mut self) -> i32 {
+    pub(super) fn slot(&mut self) -> i32 {
         -8 * (1 + self.rng.below(6) as i32)
     }
 
@@ -776,7 +802,7 @@ impl Gen<'_> {
         }
     }
 
-    fn helper(&mut self) {
+    pub(super) fn helper(&mut self) {
         match self.rng.below(12) {
             0 => self.plain_call(HelperId::KTIME_GET_NS),
             1 => self.plain_call(HelperId::GET_CURRENT_PID_TGID),
@@ -822,13 +848,13 @@ impl Gen<'_> {
         }
     }
 
-    fn plain_call(&mut self, id: HelperId) {
+    pub(super) fn plain_call(&mut self, id: HelperId) {
         self.a.push(call(id));
         self.clobber();
         self.set(r(0), Holds::Number);
     }
 
-    fn stack_pointer(&mut self, arg: u8, off: i32) {
+    pub(super) fn stack_pointer(&mut self, arg: u8, off: i32) {
         self.a.push(mov(r(arg), Operand::Reg(r(10))));
         self.a.push(add(r(arg), off));
     }

@@ -6,15 +6,19 @@
 pub mod generate;
 pub mod keep;
 pub mod maps;
+pub mod objects;
 pub mod rng;
 pub mod states;
 
 use bpf_facts::{KernelProfile, ProgType, V};
-use bpf_syscall::{FuncInfo, Kernel, LoadError, LogLevel, MapFd, ProgBtf, ProgLoad};
+use bpf_syscall::{AttachTarget, BtfFd, FuncInfo, Kernel, LoadError, LogLevel, MapFd, ProgBtf, ProgLoad};
 use ebpf_asm::{Callee, Imm64, Insn, InsnIdx, Program, encode};
-use hark_btf::{Builder, Endian, Linkage};
+use hark_btf::{Btf, Builder, Endian, Linkage};
+use objects::Objects;
 use rng::Rng;
+use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex};
 use verifier_sim::{FuncDef, MapShape, Options, ProgEnv, Report, Verdict, verify};
 
 /// Both judgements of one program.
@@ -46,6 +50,10 @@ pub struct Bench<'k> {
     shapes: Vec<MapShape>,
     maps: Vec<MapFd>,
     n_cpus: u32,
+    /// The kernel's types.
+    objects: Option<Objects>,
+    /// Type information of programs with so many functions: loading it takes longer than most programs.
+    btf: Mutex<BTreeMap<usize, Arc<BtfFd>>>,
 }
 
 impl<'k> Bench<'k> {
@@ -55,7 +63,33 @@ impl<'k> Bench<'k> {
     /// If the kernel refuses one.
     pub fn new(kernel: &'k dyn Kernel, profile: KernelProfile) -> anyhow::Result<Bench<'k>> {
         let n_cpus = kernel.n_possible_cpus();
-        Ok(Bench { kernel, profile, shapes: maps::shapes(), maps: maps::create(kernel)?, n_cpus })
+        let types = std::fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|bytes| Btf::parse(bytes).ok());
+        let objects = types.and_then(|btf| Objects::of(Arc::new(btf)));
+        Ok(Bench {
+            kernel,
+            profile,
+            shapes: maps::shapes(),
+            maps: maps::create(kernel)?,
+            n_cpus,
+            objects,
+            btf: Mutex::default(),
+        })
+    }
+
+    /// The kernel that is simulated.
+    pub fn profile(&self) -> &KernelProfile {
+        &self.profile
+    }
+
+    /// What of the kernel's types there is.
+    pub fn objects(&self) -> Option<&Objects> {
+        self.objects.as_ref()
+    }
+
+    /// The program of a seed. Every other one uses objects of the kernel.
+    pub fn program_of(&self, seed: u64, ty: ProgType) -> Program {
+        let objects = self.objects.as_ref().filter(|_| seed % 2 == 1 || ty == ProgType::Tracing);
+        generate::program_with(&mut Rng::new(seed), ty, self.profile.version, objects)
     }
 
     /// What the simulation says.
@@ -64,6 +98,12 @@ impl<'k> Bench<'k> {
         let mut env = ProgEnv::new(ty, &self.shapes);
         env.funcs = &funcs;
         env.n_cpus = Some(self.n_cpus);
+        if let Some(objects) = &self.objects {
+            env.btf = Some(&objects.btf);
+            if ty == ProgType::Tracing {
+                (env.attach_type, env.attach_btf_id) = (objects.target.0, Some(objects.target.1));
+            }
+        }
         verify(p, &env, &self.profile, o)
     }
 
@@ -87,8 +127,7 @@ impl<'k> Bench<'k> {
         };
         let mut load = ProgLoad::new("agree", ty, &slots);
         let funcs = functions(p);
-        let btf =
-            (!funcs.is_empty()).then(|| self.kernel.btf_load(&function_btf(funcs.len())).expect("BTF loads"));
+        let btf = (!funcs.is_empty()).then(|| self.btf_of(funcs.len()));
         let map = p.slots();
         let info: Vec<FuncInfo> = funcs
             .iter()
@@ -97,16 +136,35 @@ impl<'k> Bench<'k> {
         if let Some(btf) = &btf {
             load.btf = Some(ProgBtf { btf, func_info: &info, line_info: &[] });
         }
+        if let (ProgType::Tracing, Some(objects)) = (ty, &self.objects) {
+            load.attach_type = objects.target.0;
+            load.target = Some(AttachTarget::Vmlinux { btf_id: objects.target.1 });
+        }
         load.log = level;
         self.kernel.prog_load(&load).map(|loaded| loaded.log.text)
     }
 
+    fn btf_of(&self, functions: usize) -> Arc<BtfFd> {
+        let mut known = self.btf.lock().expect("nobody panics with it");
+        let load = || Arc::new(self.kernel.btf_load(&function_btf(functions)).expect("BTF loads"));
+        Arc::clone(known.entry(functions).or_insert_with(load))
+    }
+
     /// Both.
     pub fn judge(&self, p: &Program, ty: ProgType) -> Judged {
-        let sim = self.simulate(p, ty, &Options::default());
-        let error = self.load(p, ty);
-        let log = error.as_ref().map(|e| format!("{e}\n{}", e.log.text)).unwrap_or_default();
-        Judged { sim, kernel: error.is_none(), log }
+        self.judge_simulated(p, ty, self.simulate(p, ty, &Options::default()))
+    }
+
+    /// Both, where the simulation's is known. The kernel's log is asked for only where they disagree.
+    pub fn judge_simulated(&self, p: &Program, ty: ProgType, sim: Report) -> Judged {
+        let kernel = self.load_at(p, ty, LogLevel::Never).is_ok();
+        let mut judged = Judged { sim, kernel, log: String::new() };
+        if judged.disagree()
+            && let Some(error) = self.load(p, ty)
+        {
+            judged.log = format!("{error}\n{}", error.log.text);
+        }
+        judged
     }
 
     /// The smallest program found, by leaving out instructions, on which the two still disagree in the same way.
@@ -201,6 +259,21 @@ pub struct Matrix {
     pub unsure_accept: u64,
     /// Not modelled, and the kernel rejects.
     pub unsure_reject: u64,
+}
+
+impl std::ops::Add for Matrix {
+    type Output = Matrix;
+
+    fn add(self, other: Matrix) -> Matrix {
+        Matrix {
+            both_accept: self.both_accept + other.both_accept,
+            both_reject: self.both_reject + other.both_reject,
+            wrong_accept: self.wrong_accept + other.wrong_accept,
+            wrong_reject: self.wrong_reject + other.wrong_reject,
+            unsure_accept: self.unsure_accept + other.unsure_accept,
+            unsure_reject: self.unsure_reject + other.unsure_reject,
+        }
+    }
 }
 
 impl Matrix {

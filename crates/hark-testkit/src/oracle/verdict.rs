@@ -8,13 +8,14 @@ use bpf_syscall::{Kernel, LinuxKernel, probe};
 use ebpf_asm::{InsnIdx, Program, show};
 
 /// The types of programs that are generated.
-const TYPES: [ProgType; 6] = [
+const TYPES: [ProgType; 7] = [
     ProgType::Kprobe,
     ProgType::Tracepoint,
     ProgType::RawTracepoint,
     ProgType::PerfEvent,
     ProgType::SocketFilter,
     ProgType::SchedCls,
+    ProgType::Xdp,
 ];
 /// Programs whose simulation takes more instructions are left out: the kernel would take too long.
 const MOST: u64 = 20_000;
@@ -57,7 +58,8 @@ impl Verdicts {
 pub fn verdict(bytes: &[u8], bench: &Bench<'_>, version: V) -> Finding {
     let mut rng = Rng::from_bytes(bytes);
     let ty = *rng.pick(&TYPES);
-    let program = generate::program(&mut rng, ty, version);
+    let objects = bench.objects().filter(|_| rng.chance(50));
+    let program = generate::program_with(&mut rng, ty, version, objects);
     let sim = bench.simulate(&program, ty, &verifier_sim::Options::default());
     if sim.stats.processed > MOST {
         return Ok(());

@@ -12,6 +12,9 @@ const CALLS_SINCE: V = V(6, 9);
 /// First kernel in which kernel pointers are exchanged while a lock is held.
 const EXCHANGES_SINCE: V = V(6, 12);
 
+/// First kernel in which callbacks return within the sections of their callers.
+pub(crate) const KEPT_IN_CALLBACKS_SINCE: V = V(6, 13);
+
 /// The path ends.
 pub(crate) fn check_none_held(st: &State) -> Check {
     if st.lock.is_some() {

@@ -70,7 +70,8 @@ impl Walk<'_> {
 
     pub(crate) fn exit(&mut self) -> Check<Flow> {
         reference::check_none_left(&self.st, "the function returns")?;
-        if self.st.top == 0 || self.st.cur().callback.is_some() {
+        let of_callers = self.env.profile.version >= lock::KEPT_IN_CALLBACKS_SINCE;
+        if self.st.top == 0 || self.st.cur().callback.is_some() && !of_callers {
             lock::check_none_held(&self.st)?;
         }
         if self.st.top > 0 {

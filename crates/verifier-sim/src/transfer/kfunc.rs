@@ -6,12 +6,20 @@ use crate::explore::{Flow, Walk};
 use crate::fields::{self, Value};
 use crate::rules::{Check, Rule, context_access, name, reference};
 use crate::state::{Flags, Kind, Ref, RegState};
-use bpf_facts::{KfuncDef, KfuncKind, ProgType, V, kfunc};
+use bpf_facts::{KfuncDef, KfuncKind, ProgSet, ProgType, V, kfunc};
 use ebpf_asm::Reg;
 use hark_btf::{Btf, Kind as BtfKind, TypeId};
 
 /// First kernel that refuses iterators outside of the sections that protect what they give.
 const PROTECTED_SINCE: V = V(6, 18);
+
+/// Program types for which the functions that not all may call are never registered.
+const NEVER: ProgSet = ProgSet::of(&[ProgType::Kprobe, ProgType::SocketFilter]);
+/// First kernel in which they are registered for raw tracepoints as well.
+const RAW_SINCE: V = V(7, 0);
+
+/// First kernel in which sections of RCU nest.
+const NESTED_SINCE: V = V(7, 0);
 
 /// Largest length of memory.
 const MAX_LEN: u64 = 1 << 29;
@@ -49,7 +57,13 @@ impl<'a> Walk<'a> {
             return Err(Rule::Kfunc.reject(&[], format!("the kernel has no function of type {btf_id}")));
         };
         let known = kfunc(ty.name()).filter(|def| def.since <= self.env.profile.version);
-        let Some(def) = known.filter(|def| def.progs.contains(self.env.prog.ty)) else {
+        let prog = self.env.prog.ty;
+        let raw = prog == ProgType::RawTracepoint && self.env.profile.version < RAW_SINCE;
+        if known.is_some_and(|def| !def.progs.contains(prog)) && (raw || NEVER.contains(prog)) {
+            let why = format!("programs of this type cannot call {}", ty.name());
+            return Err(Rule::Kfunc.reject(&[], why));
+        }
+        let Some(def) = known.filter(|def| def.progs.contains(prog)) else {
             return self.unsure(format!("a call of kernel function {}", ty.name()));
         };
         if !self.env.prog.gpl {
@@ -118,6 +132,9 @@ impl<'a> Walk<'a> {
                 self.st.preempt_locks -= 1;
             }
             KfuncKind::RcuLock => {
+                if self.st.rcu_locks > 0 && self.env.profile.version < NESTED_SINCE {
+                    return Err(Rule::Lock.reject(&[], "read-side sections of RCU do not nest"));
+                }
                 if self.st.rcu_locks > 0 {
                     return self.unsure("nested read-side sections of RCU");
                 }
