@@ -32,12 +32,15 @@ first=0
 most=0
 while [ "$(cut -d. -f1 /proc/uptime)" -lt $end ]; do
 	rounds=$((rounds + 1))
+	work=
 	for key in 1 2 3; do
 		hark-prog repeat 200 add $key $rounds >/dev/null &
+		work="$work $!"
 	done
 	hark-prog name "churn$rounds" greet "churn$((rounds % 977))" greet churn fork >/dev/null &
-	# shellcheck disable=SC2046
-	wait $(jobs -p | grep -v "^$hark\$")
+	# Not hark itself, which ends only when it is told to.
+	# shellcheck disable=SC2086
+	wait $work $!
 	adds=$((adds + 600))
 	case $((rounds % 7)) in
 	1) kill -USR1 $hark ;;
