@@ -26,6 +26,9 @@ pub(crate) struct RunArgs {
     /// Run a command and trace until it ends
     #[arg(short = 'c', long, value_name = "COMMAND")]
     pub(crate) cmd: Option<String>,
+    /// With -c: go on until all processes that the command started have ended, too
+    #[arg(long, requires = "cmd")]
+    pub(crate) follow: bool,
     /// Write the script's output to a file
     #[arg(short = 'o', value_name = "FILE")]
     pub(crate) output: Option<String>,

@@ -125,6 +125,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
             mode,
             quiet: args.quiet,
             unwind_pid: args.dwarf_pid,
+            follow: args.follow,
             verbose: args.verbose,
             dry_run: args.dry_run,
             notify: std::env::var_os(NOTIFY).map(|_| NOTIFY.to_string()),

@@ -91,6 +91,30 @@ pub fn split_words(command: &str) -> std::result::Result<Vec<String>, SplitError
     if words.is_empty() { Err(SplitError::Empty) } else { Ok(words) }
 }
 
+/// Makes this process the parent of what its children leave behind: [`any_left`] knows of those, too.
+///
+/// # Errors
+/// None in practice (since 3.4).
+pub fn adopt_orphans() -> Result<()> {
+    nix::sys::prctl::set_child_subreaper(true)
+        .map_err(|errno| SysError::new("prctl(PR_SET_CHILD_SUBREAPER)", "this process", errno.into()))
+}
+
+/// Whether any child of ours still runs. Those that have ended are reaped.
+///
+/// # Errors
+/// None in practice.
+pub fn any_left() -> Result<bool> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => return Ok(true),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(nix::errno::Errno::ECHILD) => return Ok(false),
+            Err(errno) => return Err(SysError::new("waitpid", "children", errno.into())),
+        }
+    }
+}
+
 /// A child process of ours. Dropping it ends it with `SIGTERM`, if it still runs; so does our own death, however it
 /// comes (the thread that started it must live as long).
 #[derive(Debug)]

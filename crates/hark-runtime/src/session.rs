@@ -21,7 +21,7 @@ use crate::selftest;
 use crate::unwind::Unwinder;
 use bpf_facts::{Feature, KernelProfile};
 use bpf_syscall::Kernel;
-use bpf_syscall::child::Child;
+use bpf_syscall::child::{Child, adopt_orphans, any_left};
 use bpf_syscall::limits::{self, Cap};
 use bpf_syscall::wait::{Poller, Process, Signal, Signals};
 use hark_object::{Catalog, Object, ProbeSpec};
@@ -83,6 +83,8 @@ pub struct Options {
     pub dry_run: bool,
     /// The process whose stacks are walked by its unwind tables, if it is not the child or the traced one.
     pub unwind_pid: Option<u32>,
+    /// The run lasts until all that the child started has ended, too.
+    pub follow: bool,
     /// A line to print on standard output once everything is attached, for harnesses that wait for it.
     pub notify: Option<String>,
     /// The socket of a service manager that wants to know: see [`NOTIFY_SOCKET`](crate::NOTIFY_SOCKET).
@@ -140,7 +142,10 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     let Setup { kernel, profile, confirm, object, catalog, names, output, options, mut child, process } =
         setup;
     // Before any thread is made: one that did not inherit the mask would take the signals.
-    let signals = Signals::catch(&caught(object))?;
+    let signals = Signals::catch(&caught(object, options.follow))?;
+    if options.follow {
+        adopt_orphans()?;
+    }
     let scope = Scope { pid: process.as_ref().map(Process::pid) };
     let cx = AttachContext { kernel, object, catalog, profile, confirm, scope };
     let mut actions = Actions::new(kernel, object, names, output);
@@ -196,7 +201,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
         (None, _) => {}
     }
     let on_its_own = attached.links.is_empty() || iterated;
-    let alive = Alive { child, process };
+    let alive = Alive { child, process, follow: options.follow };
     let mut this = Loop { kernel, programs: &programs, maps: &maps, signals, alive, code, unwinder };
     this.run(&mut actions, &mut events, on_its_own)?;
 
@@ -223,8 +228,11 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
 }
 
 /// The signals that mean something to a run of `object`.
-fn caught(object: &Object) -> Vec<Signal> {
+fn caught(object: &Object, follow: bool) -> Vec<Signal> {
     let mut signals = vec![Signal::Interrupt, Signal::Terminate];
+    if follow {
+        signals.push(Signal::Child);
+    }
     if object.probes.iter().any(|probe| matches!(probe.spec, ProbeSpec::SelfSignal { .. })) {
         signals.push(Signal::User1);
     }
@@ -294,6 +302,19 @@ fn pin_path(pin: &str) -> PathBuf {
 struct Alive {
     child: Option<Child>,
     process: Option<Process>,
+    /// The child's own children count, and theirs.
+    follow: bool,
+}
+
+impl Alive {
+    /// Whether the child has ended, with all that it started if they count.
+    fn is_over(&mut self) -> Result<bool, RunError> {
+        let Some(child) = &mut self.child else { return Ok(false) };
+        if child.try_reap()?.is_none() {
+            return Ok(false);
+        }
+        Ok(!self.follow || !any_left()?)
+    }
 }
 
 struct Loop<'a> {
@@ -331,7 +352,10 @@ impl Loop<'_> {
             poller.add(fd, Wake::Records as u64)?;
         }
         self.code.wakes(&poller, Wake::Code as u64)?;
-        if let Some(child) = &self.alive.child {
+        // One whose children count is told of by signals, as those are.
+        if let Some(child) = &self.alive.child
+            && !self.alive.follow
+        {
             poller.add(child.as_fd(), Wake::Child as u64)?;
         }
         if let Some(process) = &self.alive.process {
@@ -352,10 +376,7 @@ impl Loop<'_> {
                         false
                     }
                     Some(Wake::Signal) => self.signal()?,
-                    Some(Wake::Child) => {
-                        self.alive.child.as_mut().map_or(Ok(None), Child::try_reap)?;
-                        true
-                    }
+                    Some(Wake::Child) => self.alive.is_over()?,
                     Some(Wake::Process) => true,
                     Some(Wake::Kernel) => {
                         self.kernel.step()?;
@@ -390,10 +411,17 @@ impl Loop<'_> {
     }
 
     /// Whether a signal that came ends the run.
-    fn signal(&self) -> Result<bool, RunError> {
+    fn signal(&mut self) -> Result<bool, RunError> {
         while let Some(signal) = self.signals.next()? {
-            if matches!(signal, Signal::Interrupt | Signal::Terminate) {
-                return Ok(true);
+            match signal {
+                Signal::Interrupt | Signal::Terminate => return Ok(true),
+                Signal::Child => {
+                    if self.alive.is_over()? {
+                        return Ok(true);
+                    }
+                    continue;
+                }
+                _ => {}
             }
             let number = signal.number();
             let same =
