@@ -6,7 +6,7 @@ use bpf_facts::Feature;
 use clap::{ArgAction, ValueEnum};
 use hark_compiler::ProbeFilter;
 use hark_diag::{FileId, SourceMap};
-use probe_attach::HostCatalog;
+use probe_attach::{DebugDirs, HostCatalog};
 use regex_lite::Regex;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,9 +110,9 @@ pub(crate) struct RunArgs {
     /// There is no LLVM here
     #[arg(long, hide = true)]
     pub(crate) verify_llvm_ir: bool,
-    /// Accepted for compatibility: debug files are looked for in the usual places only
+    /// Look for debug files in these directories, too; with + before one, only for those with the right checksum
     #[arg(long, value_name = "DIR:…")]
-    pub(crate) debuginfo: Option<String>,
+    pub(crate) debuginfo: Vec<String>,
     /// Accepted for compatibility: the kernel switches USDT probes on by itself
     #[arg(long)]
     pub(crate) usdt_file_activation: bool,
@@ -232,7 +232,8 @@ impl RunArgs {
             Some(pid) => HostCatalog::for_process(pid),
             None => HostCatalog::new(),
         };
-        Arc::new(catalog.with_traceable_functions(self.traceable_functions.as_ref().map(PathBuf::from)))
+        let traceable = self.traceable_functions.as_ref().map(PathBuf::from);
+        Arc::new(catalog.with_traceable_functions(traceable).with_debug_dirs(self.debug_dirs()))
     }
 
     /// The features that are not to be used. Unknown names are left out: see [`RunArgs::unsupported`].
@@ -257,12 +258,8 @@ impl RunArgs {
         Some(format!("--no-feature {unknown}: it is one of {}", names.join(", ")))
     }
 
-    /// What to say of flags that are accepted and change nothing.
-    pub(crate) fn without_effect(&self) -> Vec<&'static str> {
-        let mut warnings = Vec::new();
-        if !self.no_warnings && self.debuginfo.is_some() {
-            warnings.push("--debuginfo has no effect yet: debug files are looked for in the usual places");
-        }
-        warnings
+    /// Directories with debug files besides the usual places.
+    pub(crate) fn debug_dirs(&self) -> DebugDirs {
+        DebugDirs::parse(&self.debuginfo.join(":"))
     }
 }

@@ -51,9 +51,6 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
     if !args.debug.is_empty() {
         return crate::dump::print_stages(&args.debug.join(","), &sources, id, &target, &options);
     }
-    for warning in args.without_effect() {
-        eprintln!("WARNING: {warning}");
-    }
     let compilation = match hark_compiler::compile(&sources, id, &target, &options) {
         Ok(compilation) => compilation,
         Err(diags) => {
@@ -111,7 +108,7 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
         warnings: !args.no_warnings,
         errors: 0,
     };
-    let names = HostNames::for_config(&compilation.object.config);
+    let names = HostNames::for_config(&compilation.object.config).with_debug_dirs(args.debug_dirs());
     let confirm = |feature| !without.contains(&feature) && engine.confirms(feature);
     let setup = Setup {
         kernel: engine.kernel(),

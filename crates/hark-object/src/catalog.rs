@@ -65,6 +65,11 @@ pub trait Catalog {
     /// If neither tracefs nor kallsyms can be read.
     fn kernel_functions(&self) -> Result<Arc<[KernelFunction]>, CatalogError>;
 
+    /// Whether the kernel can put a probe on a function at all; if that is not known, yes.
+    fn has_kprobes(&self) -> bool {
+        true
+    }
+
     /// The address of a kernel symbol.
     ///
     /// # Errors

@@ -174,10 +174,13 @@ pub(crate) fn attach_programs(
     let files = places as u64 * 2 * u64::from(cx.kernel.n_possible_cpus()) + SPARE_FILES;
     let _ = bpf_syscall::limits::raise_open_files(files);
     let mut progress = Progress::new(places, terminal);
-    let attached: Vec<(usize, &LoadedProgram<'_>)> =
-        programs.iter().enumerate().filter(|(_, program)| !program.on_request()).collect();
-    let firsts: Vec<&AttachPoint> =
-        attached.iter().filter_map(|(_, program)| program.points.first()).collect();
+    // Of one length: the order is that of their indices.
+    let (attached, firsts): (Vec<(usize, &LoadedProgram<'_>)>, Vec<&AttachPoint>) = programs
+        .iter()
+        .enumerate()
+        .filter(|(_, program)| !program.on_request())
+        .filter_map(|(owner, program)| Some(((owner, program), program.points.first()?)))
+        .unzip();
     let mut all = Attached { links: Vec::new(), owners: Vec::new() };
     let mut n =
         programs.iter().filter(|program| program.on_request()).map(|program| program.probes.len()).sum();

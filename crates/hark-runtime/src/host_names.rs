@@ -4,7 +4,7 @@ use crate::names::{CodeReader, FilePlace, Frame, Names};
 use bpf_syscall::host::Users;
 use bpf_syscall::{CodeEvent, CodeWatch, clock};
 use hark_object::{Clock, Config, glob};
-use hark_symbols::{Mapping, ProcMaps, Symbolizer, Wishes};
+use hark_symbols::{DebugDirs, Mapping, ProcMaps, Symbolizer, Wishes};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs;
@@ -57,6 +57,12 @@ impl HostNames {
         let lines = config.show_debug_info && config.use_blazesym;
         // Rust names stay as they are in the binary, as scripts know them.
         HostNames::new(Wishes { lines, demangle_cpp: config.cpp_demangle, demangle_rust: false })
+    }
+
+    /// Looks for debug files in these directories, too.
+    #[must_use]
+    pub fn with_debug_dirs(self, dirs: DebugDirs) -> HostNames {
+        HostNames { symbols: self.symbols.with_debug_dirs(dirs), ..self }
     }
 
     /// With names of addresses as `wishes` says.

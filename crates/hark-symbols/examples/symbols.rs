@@ -9,7 +9,7 @@ fn main() {
     let search = Search { root: Path::new("/"), path: &path_var };
     for spec in std::env::args().skip(1) {
         for path in search.resolve(&spec).expect("a file") {
-            let elf = Elf::open_with_debug(&path).expect("an ELF file");
+            let elf = Elf::open_with_debug(&path, &hark_symbols::DebugDirs::default()).expect("an ELF file");
             for f in elf.functions() {
                 println!(
                     "uprobe:{}:{} {:#x} {:#x?}",

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+use crate::debug_file::DebugDirs;
 use crate::dwarf::Frames;
 use crate::elf::{Elf, NameRef, SymbolKind};
 use crate::symbolizer::Frame;
@@ -13,6 +14,7 @@ const LOOK_BACK: usize = 16;
 /// A file, its code symbols by address, and its debug information once that has been asked for.
 pub(crate) struct Binary {
     path: PathBuf,
+    dirs: DebugDirs,
     elf: Elf,
     symbols: Vec<Code>,
     /// `None` when lines are not wished for.
@@ -29,8 +31,8 @@ struct Code {
 
 impl Binary {
     /// Opens a file; `None` if it is no ELF file.
-    pub(crate) fn open(path: &Path, lines: bool) -> Option<Binary> {
-        let elf = Elf::open_with_debug(path).ok()?;
+    pub(crate) fn open(path: &Path, lines: bool, dirs: &DebugDirs) -> Option<Binary> {
+        let elf = Elf::open_with_debug(path, dirs).ok()?;
         let mut found: Vec<_> =
             elf.symbols_by_name().filter(|(symbol, _)| symbol.kind != SymbolKind::Object).collect();
         // Of several names of one address the one that people know: `malloc`, not `__libc_malloc` or `__GI_malloc`.
@@ -40,14 +42,23 @@ impl Binary {
         });
         found.dedup_by_key(|(s, _)| s.addr);
         let symbols = found.into_iter().map(|(s, name)| Code { start: s.addr, size: s.size, name }).collect();
-        Some(Binary { path: path.to_owned(), elf, symbols, frames: lines.then(OnceCell::new) })
+        Some(Binary {
+            path: path.to_owned(),
+            dirs: dirs.clone(),
+            elf,
+            symbols,
+            frames: lines.then(OnceCell::new),
+        })
     }
 
     /// The functions at an offset of the file, the innermost inlined one first; `module` is left empty.
     pub(crate) fn frames(&self, offset: u64) -> Vec<Frame> {
         let Some(addr) = self.elf.address_of(offset) else { return Vec::new() };
         let symbol = self.symbol(addr);
-        let debug = self.frames.as_ref().and_then(|f| f.get_or_init(|| Frames::open(&self.path)).as_ref());
+        let debug = self
+            .frames
+            .as_ref()
+            .and_then(|f| f.get_or_init(|| Frames::open(&self.path, &self.dirs)).as_ref());
         let described = debug.map(|d| d.at(addr)).unwrap_or_default();
         let (name, start) = match symbol {
             Some(code) => (self.elf.name_at(code.name), code.start),
@@ -94,7 +105,7 @@ mod tests {
 
     fn fixture() -> Binary {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/debug.so");
-        Binary::open(Path::new(path), true).expect("an ELF file")
+        Binary::open(Path::new(path), true, &DebugDirs::default()).expect("an ELF file")
     }
 
     fn show(frames: &[Frame]) -> Vec<String> {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use gimli::{EndianSlice, RunTimeEndian, SectionId};
 
-use crate::debug_file;
+use crate::debug_file::DebugDirs;
 use crate::elf::{Elf, ElfError};
 
 pub(crate) use frames::Frames;
@@ -63,13 +63,13 @@ impl DebugInfo {
     ///
     /// # Errors
     /// [`DebugError`]; `Missing` is the usual one.
-    pub fn open(path: &Path) -> Result<DebugInfo, DebugError> {
-        let binary = Elf::open_with_debug(path)?;
+    pub fn open(path: &Path, dirs: &DebugDirs) -> Result<DebugInfo, DebugError> {
+        let binary = Elf::open_with_debug(path, dirs)?;
         let has_info = |elf: &Elf| elf.section(".debug_info").is_some();
         let separate = if has_info(&binary) {
             None
         } else {
-            let found = debug_file::find(&binary, path).and_then(|p| Elf::open(&p).ok()).filter(has_info);
+            let found = dirs.find(&binary, path).filter(has_info);
             Some(found.ok_or_else(|| DebugError::Missing(path.to_owned()))?)
         };
         let mut info = DebugInfo { path: path.to_owned(), binary, separate, inflated: HashMap::new() };
@@ -160,7 +160,7 @@ mod tests {
         #[test]
         fn survives_damage(hits in proptest::collection::vec((any::<Index>(), any::<Index>(), any::<u8>()), 1..12)) {
             let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/debug.so");
-            let mut info = DebugInfo::open(Path::new(fixture)).expect("the fixture has debug information");
+            let mut info = DebugInfo::open(Path::new(fixture), &DebugDirs::default()).expect("the fixture has debug information");
             let mut names: Vec<_> = info.inflated.keys().copied().collect();
             names.sort_unstable();
             prop_assert!(names.contains(&".debug_info"));

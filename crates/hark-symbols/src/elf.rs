@@ -10,7 +10,7 @@ use goblin::elf::program_header::{PF_X, PT_LOAD, ProgramHeader};
 use goblin::elf::section_header::{SHF_COMPRESSED, SHT_DYNSYM, SHT_NOBITS, SHT_SYMTAB, SectionHeader};
 use goblin::elf::sym::{STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE, STT_OBJECT, Symtab};
 
-use crate::debug_file;
+use crate::debug_file::DebugDirs;
 use crate::map_file::{FileBytes, map_file};
 
 /// Why a file has no symbols to offer.
@@ -134,10 +134,10 @@ impl Elf {
     ///
     /// # Errors
     /// As [`Elf::open`]; a missing or broken debug file is none.
-    pub fn open_with_debug(path: &Path) -> Result<Elf, ElfError> {
+    pub fn open_with_debug(path: &Path, dirs: &DebugDirs) -> Result<Elf, ElfError> {
         let mut elf = Elf::open(path)?;
         if elf.section_of_type(SHT_SYMTAB).is_none() {
-            elf.debug = debug_file::find(&elf, path).and_then(|p| Elf::open(&p).ok()).map(Box::new);
+            elf.debug = dirs.find(&elf, path).map(Box::new);
         }
         Ok(elf)
     }
@@ -272,9 +272,24 @@ impl Elf {
             .map(|n| n.desc)
     }
 
-    /// Name and checksum of the file that holds the stripped symbols, as the file itself says.
+    /// Name of the file that holds the stripped symbols, as the file itself says.
     pub fn debug_link(&self) -> Option<&str> {
         string_at(self.section(".gnu_debuglink")?, 0).filter(|name| !name.is_empty() && !name.contains('/'))
+    }
+
+    /// Checksum of that file, as the file itself says.
+    pub(crate) fn debug_checksum(&self) -> Option<u32> {
+        let section = self.section(".gnu_debuglink")?;
+        let at = (section.iter().position(|b| *b == 0)? + 1).next_multiple_of(4);
+        let bytes: [u8; 4] = section.get(at..at + 4)?.try_into().ok()?;
+        Some(if self.is_little_endian() { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
+    }
+
+    /// The checksum that others tell of this file.
+    pub(crate) fn checksum(&self) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(&self.bytes);
+        crc.sum()
     }
 
     /// All symbols defined here: those of `.symtab` (or of the debug file opened with the file), then those of

@@ -13,10 +13,10 @@
 //!
 //! Files are mapped, not read, and nothing in them is trusted: an ELF file under attack gives an error or fewer
 //! symbols, never a panic. What is parsed from `/proc` and tracefs is handed in as text by the caller, except in
-//! [`library`], [`debug_file`] and [`Symbolizer`], whose business is to find files.
+//! [`library`], [`DebugDirs`] and [`Symbolizer`], whose business is to find files.
 
 mod binary;
-pub mod debug_file;
+mod debug_file;
 mod demangle;
 pub mod dwarf;
 mod elf;
@@ -35,6 +35,7 @@ mod unwind;
 mod usdt;
 mod usdt_arg;
 
+pub use debug_file::DebugDirs;
 pub use demangle::{demangle_cpp, demangle_rust, without_parameters};
 pub use elf::{Elf, ElfError, Machine, Symbol, SymbolKind};
 pub use glob::glob_match;

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::binary::Binary;
+use crate::debug_file::DebugDirs;
 use crate::demangle::{demangle_cpp, demangle_rust};
 use crate::elf::Elf;
 use crate::images::Images;
@@ -79,6 +80,7 @@ const MAX_REMEMBERED: usize = 256;
 /// Names addresses of this machine's kernel and processes.
 pub struct Symbolizer {
     wishes: Wishes,
+    dirs: DebugDirs,
     kernel: OnceCell<Option<Kallsyms>>,
     binaries: RefCell<HashMap<PathBuf, Option<Rc<Binary>>>>,
     processes: RefCell<HashMap<u32, Rc<Process>>>,
@@ -108,6 +110,7 @@ impl Symbolizer {
     pub fn new(wishes: Wishes) -> Symbolizer {
         Symbolizer {
             wishes,
+            dirs: DebugDirs::default(),
             kernel: OnceCell::new(),
             binaries: RefCell::default(),
             processes: RefCell::default(),
@@ -117,6 +120,12 @@ impl Symbolizer {
             paths: RefCell::default(),
             build_ids: RefCell::default(),
         }
+    }
+
+    /// Looks for debug files in these directories, too.
+    #[must_use]
+    pub fn with_debug_dirs(self, dirs: DebugDirs) -> Symbolizer {
+        Symbolizer { dirs, ..self }
     }
 
     /// The kernel's symbols; `None` if they cannot be read or are hidden from this process.
@@ -312,7 +321,7 @@ impl Symbolizer {
     /// A file, read once.
     fn binary(&self, path: &Path) -> Option<Rc<Binary>> {
         let lines = self.wishes.lines && self.binaries.borrow().len() < MAX_DESCRIBED;
-        let open = |path: &PathBuf| Some(Rc::new(Binary::open(path, lines)?));
+        let open = |path: &PathBuf| Some(Rc::new(Binary::open(path, lines, &self.dirs)?));
         self.binaries.borrow_mut().entry(path.to_owned()).or_insert_with_key(open).clone()
     }
 

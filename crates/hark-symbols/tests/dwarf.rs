@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use hark_symbols::Elf;
 use hark_symbols::dwarf::{DebugError, DebugFunction, DebugInfo, DebugType};
+use hark_symbols::{DebugDirs, Elf};
 
 fn fixture() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../../tests/fixtures/debug.so"].iter().collect()
 }
 
 fn info() -> DebugInfo {
-    DebugInfo::open(&fixture()).expect("the fixture has debug information")
+    DebugInfo::open(&fixture(), &DebugDirs::default()).expect("the fixture has debug information")
 }
 
 /// A type as C writes it, members of structs left out.
@@ -106,15 +106,18 @@ fn finds_lines() {
 #[test]
 fn says_when_there_is_none() {
     let plain = "/proc/self/maps";
-    assert!(matches!(DebugInfo::open(plain.as_ref()), Err(DebugError::Elf(_))));
+    assert!(matches!(DebugInfo::open(plain.as_ref(), &DebugDirs::default()), Err(DebugError::Elf(_))));
 }
 
 #[test]
 fn finds_lines_of_this_test() {
     let exe = std::env::current_exe().expect("own path");
     let line = line!();
-    let found =
-        DebugInfo::open(&exe).expect("tests have line tables").line("tests/dwarf.rs", line.into(), None);
+    let found = DebugInfo::open(&exe, &DebugDirs::default()).expect("tests have line tables").line(
+        "tests/dwarf.rs",
+        line.into(),
+        None,
+    );
     assert!(
         found.expect("readable").iter().any(|p| p.line == u64::from(line) || p.line == u64::from(line) + 1)
     );

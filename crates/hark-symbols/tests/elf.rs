@@ -96,8 +96,8 @@ fn reads_both_widths_and_byte_orders() {
 #[test]
 fn knows_where_debug_files_are() {
     let elf = open(&sample());
-    let paths = hark_symbols::debug_file::candidates(&elf, Path::new("/opt/app"));
-    let paths: Vec<_> = paths.iter().map(|p| p.to_string_lossy()).collect();
+    let paths = hark_symbols::DebugDirs::default().candidates(&elf, Path::new("/opt/app"));
+    let paths: Vec<_> = paths.iter().map(|(p, _)| p.to_string_lossy()).collect();
     assert_eq!(
         paths,
         [

@@ -25,6 +25,7 @@ pub use catalog::HostCatalog;
 pub use describe::describe;
 pub use error::AttachError;
 pub use expand::expand;
+pub use hark_symbols::DebugDirs;
 pub use kinds::on_demand::run_once;
 pub use link::{Leftovers, Link, detach_all};
 pub use suggest::suggestion;

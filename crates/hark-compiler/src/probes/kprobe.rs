@@ -25,6 +25,9 @@ fn full_name(kind: &str, spec: &ProbeSpec) -> String {
 }
 
 fn list(kind: &str, target: &Target) -> Result<Vec<String>, CatalogError> {
+    if !target.catalog.has_kprobes() {
+        return Ok(Vec::new());
+    }
     let functions = target.catalog.kernel_functions()?;
     Ok(functions
         .iter()

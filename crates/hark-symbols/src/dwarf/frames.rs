@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{DebugInfo, Slice};
+use crate::debug_file::DebugDirs;
 use crate::symbolizer::SourceLine;
 
 /// Deepest inlining that is told.
@@ -22,8 +23,8 @@ impl Frames {
     ///
     /// It stays open to the end of the program: the index borrows from the sections, and both are wanted as long as
     /// there are addresses to be named. The caller limits for how many files it asks.
-    pub(crate) fn open(path: &Path) -> Option<Frames> {
-        let info: &'static DebugInfo = Box::leak(Box::new(DebugInfo::open(path).ok()?));
+    pub(crate) fn open(path: &Path, dirs: &DebugDirs) -> Option<Frames> {
+        let info: &'static DebugInfo = Box::leak(Box::new(DebugInfo::open(path, dirs).ok()?));
         addr2line::Context::from_dwarf(info.dwarf()).ok().map(Frames)
     }
 

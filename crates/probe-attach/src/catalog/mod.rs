@@ -15,7 +15,7 @@ use hark_object::{
 use hark_symbols::dwarf::DebugInfo;
 use hark_symbols::library::{Search, mapped_files, seen_by};
 use hark_symbols::{
-    Elf, Kallsyms, demangle_cpp, demangle_rust, map_file, traceable_functions, without_parameters,
+    DebugDirs, Elf, Kallsyms, demangle_cpp, demangle_rust, map_file, traceable_functions, without_parameters,
 };
 use std::collections::HashMap;
 use std::env;
@@ -37,6 +37,7 @@ pub struct HostCatalog {
     pid: Option<u32>,
     /// The file that lists functions instead of the kernel's own list.
     traceable: Option<PathBuf>,
+    debug_dirs: DebugDirs,
     tracefs: OnceLock<Answer<TraceFs>>,
     tracepoints: OnceLock<Answer<Pairs>>,
     functions: OnceLock<Answer<Arc<[KernelFunction]>>>,
@@ -97,6 +98,12 @@ impl HostCatalog {
         HostCatalog { traceable: path, ..self }
     }
 
+    /// Looks for debug files in these directories, too.
+    #[must_use]
+    pub fn with_debug_dirs(self, debug_dirs: DebugDirs) -> HostCatalog {
+        HostCatalog { debug_dirs, ..self }
+    }
+
     /// The tracefs directory; mounted privately if it is not mounted anywhere.
     ///
     /// # Errors
@@ -145,8 +152,8 @@ impl HostCatalog {
         Ok(functions.into())
     }
 
-    fn elf(path: &str) -> Answer<Elf> {
-        Elf::open_with_debug(Path::new(path)).map_err(|error| {
+    fn elf(&self, path: &str) -> Answer<Elf> {
+        Elf::open_with_debug(Path::new(path), &self.debug_dirs).map_err(|error| {
             let cause = std::error::Error::source(&error).map(|source| format!(": {source}"));
             failed(format!("{error}{}", cause.unwrap_or_default()))
         })
@@ -172,6 +179,11 @@ impl Catalog for HostCatalog {
 
     fn kernel_functions(&self) -> Answer<Arc<[KernelFunction]>> {
         self.functions.get_or_init(|| self.read_functions()).clone()
+    }
+
+    fn has_kprobes(&self) -> bool {
+        let sources = Path::new("/sys/bus/event_source/devices");
+        self.traceable.is_some() || !sources.exists() || sources.join("kprobe").exists()
     }
 
     fn kernel_symbol(&self, name: &str) -> Answer<Option<u64>> {
@@ -215,7 +227,7 @@ impl Catalog for HostCatalog {
 
     fn user_functions(&self, path: &str) -> Answer<Arc<[UserFunction]>> {
         self.user_functions.get(path.to_string(), |path| {
-            let elf = HostCatalog::elf(path)?;
+            let elf = self.elf(path)?;
             let function = |symbol: hark_symbols::Symbol<'_>| {
                 Some(UserFunction {
                     name: symbol.name.to_string(),
@@ -229,7 +241,7 @@ impl Catalog for HostCatalog {
     }
 
     fn file_offset(&self, path: &str, addr: u64) -> Answer<Option<u64>> {
-        Ok(HostCatalog::elf(path)?.file_offset(addr))
+        Ok(self.elf(path)?.file_offset(addr))
     }
 
     fn demangled_functions(&self, path: &str, wanted: &str) -> Answer<Vec<UserFunction>> {
@@ -249,7 +261,8 @@ impl Catalog for HostCatalog {
     }
 
     fn source_line(&self, path: &str, file: &str, line: u32, column: Option<u32>) -> Answer<Vec<u64>> {
-        let info = DebugInfo::open(Path::new(path)).map_err(|error| failed(error.to_string()))?;
+        let info =
+            DebugInfo::open(Path::new(path), &self.debug_dirs).map_err(|error| failed(error.to_string()))?;
         let places = info.line(file, u64::from(line), column.map(u64::from));
         let places = places.map_err(|error| failed(error.to_string()))?;
         Ok(places.iter().map(|place| place.offset).collect())
@@ -257,7 +270,8 @@ impl Catalog for HostCatalog {
 
     fn user_signature(&self, path: &str, function: &str) -> Answer<Option<Arc<UserSignature>>> {
         self.signatures.get((path.to_string(), function.to_string()), |(path, function)| {
-            let info = DebugInfo::open(Path::new(path)).map_err(|error| failed(error.to_string()))?;
+            let info = DebugInfo::open(Path::new(path), &self.debug_dirs)
+                .map_err(|error| failed(error.to_string()))?;
             Ok(info.function(function).map(|function| Arc::new(signatures::convert(function))))
         })
     }
@@ -272,7 +286,7 @@ impl Catalog for HostCatalog {
 
     fn usdt_sites(&self, path: &str) -> Answer<Arc<[UsdtSite]>> {
         self.usdt_sites.get(path.to_string(), |path| {
-            let elf = HostCatalog::elf(path)?;
+            let elf = self.elf(path)?;
             Ok(elf.usdt_probes().iter().map(|probe| static_probes::site(&elf, probe)).collect())
         })
     }
