@@ -60,6 +60,10 @@ fn describe_map(map: &MapDef) -> String {
             let _ = write!(out, " scratch value={}", map.value_size);
         }
         MapRole::Losses => out += " losses",
+        MapRole::Failures(sites) => {
+            let helpers: Vec<&str> = sites.iter().map(|site| &*site.helper).collect();
+            let _ = write!(out, " failures={}", helpers.join(","));
+        }
         MapRole::Pending => out += " pending",
         MapRole::Control => out += " control",
         MapRole::Generations => out += " generations",
@@ -138,7 +142,6 @@ fn describe_event(event: &EventDef) -> String {
         EventKind::Cat(format) => format!("cat {}", text_format(format)),
         EventKind::System(format) => format!("system {}", text_format(format)),
         EventKind::RuntimeWarning(text) => format!("warning {text:?}"),
-        EventKind::HelperError { helper, retcode } => format!("helper-error {helper} {}", field(retcode)),
         EventKind::Packet { path, data } => format!("packet {path:?} {}", field(data)),
     };
     format!("{what} size={}", event.size)

@@ -123,13 +123,6 @@ pub enum EventKind {
     System(TextFormat),
     /// A warning found at run time (division by zero, index out of bounds…), given by its text.
     RuntimeWarning(Arc<str>),
-    /// A helper returned an error that the user asked to hear about.
-    HelperError {
-        /// Its name, without `bpf_`.
-        helper: Arc<str>,
-        /// `Int` of 4 bytes, signed: what it returned.
-        retcode: Field,
-    },
     /// `skboutput` and others that carry raw bytes to a file.
     Packet {
         /// The file.
@@ -155,7 +148,6 @@ impl EventKind {
             | EventKind::Cat(_)
             | EventKind::System(_)
             | EventKind::RuntimeWarning(_)
-            | EventKind::HelperError { .. }
             | EventKind::Packet { .. } => false,
         }
     }

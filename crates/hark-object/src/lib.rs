@@ -33,7 +33,7 @@ pub use event::{
 };
 pub use format::{Conv, ConvKind, Format, FormatError, Length, Piece};
 pub use json::{json_maps, json_object, json_string};
-pub use loss::Loss;
+pub use loss::{FailureSite, Loss};
 pub use map::{MapDef, MapRole, UserMap};
 pub use needs::{Need, needs};
 pub use object::{BtfTarget, Object, ProbeDef, ProgramDef, ProgramTypes};

@@ -5,6 +5,9 @@
 //! `program * Loss::ALL.len() + cause`, with `program` the index in [`crate::Object::programs`]. An object may also
 //! have rows for program 0 only, where all programs count together.
 
+use hark_diag::Span;
+use std::sync::Arc;
+
 /// Why something is missing from what a run shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
@@ -81,6 +84,27 @@ impl Loss {
             }
         }
     }
+}
+
+/// A place in a script where a helper may fail. Programs count there and keep what was returned last; the runtime looks
+/// now and then, and tells of what is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureSite {
+    /// Name of the helper, without `bpf_`.
+    pub helper: Arc<str>,
+    /// What a failure means, if anything was lost by it.
+    pub loss: Option<Loss>,
+    /// Index in [`crate::Object::programs`].
+    pub program: u32,
+    /// The place.
+    pub span: Span,
+}
+
+impl FailureSite {
+    /// Bytes of a site: a `u64` count, the `s32` that was returned last, and 4 unused.
+    pub const SIZE: u32 = 16;
+    /// Where the result lies within them.
+    pub const RESULT: u32 = 8;
 }
 
 #[cfg(test)]

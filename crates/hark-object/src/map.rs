@@ -1,5 +1,6 @@
 //! Maps of an object.
 
+use crate::loss::FailureSite;
 use crate::ty::Ty;
 use bpf_facts::MapType;
 
@@ -35,6 +36,8 @@ pub enum MapRole {
     Scratch,
     /// `u64` counters of losses. See [`crate::Loss`].
     Losses,
+    /// Failures of helpers: an array of one value, [`FailureSite::SIZE`] bytes for each of these places in order.
+    Failures(Vec<FailureSite>),
     /// Control events that found even their own ring full: an array of one value, a `u64` for every event of the
     /// object. Programs add 1 to the word of a `clear`, `zero` or `print(@m)`; of `exit` they set the low half to
     /// 1 + the code and the high half to 1. The runtime looks after each batch of records and does what is new, each thing once.

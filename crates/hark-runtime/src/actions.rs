@@ -152,10 +152,6 @@ impl<'a> Actions<'a> {
             EventKind::Cat(format) => self.cat(&formatted(&cx, format, record))?,
             EventKind::System(format) => self.system(&formatted(&cx, format, record))?,
             EventKind::RuntimeWarning(text) => self.output.runtime_warning(event.span, text)?,
-            EventKind::HelperError { helper, retcode } => {
-                let code = field_value(retcode, record).number().map_or(0, |(n, _)| n as i64);
-                self.output.helper_error(event.span, helper, code)?;
-            }
             EventKind::Packet { path, data } => {
                 let Value::Buf(bytes) = field_value(data, record) else { return Ok(()) };
                 let now = clock::now_ns(clock::Clock::Real);
@@ -200,7 +196,6 @@ impl<'a> Actions<'a> {
             | EventKind::Cat(_)
             | EventKind::System(_)
             | EventKind::RuntimeWarning(_)
-            | EventKind::HelperError { .. }
             | EventKind::Packet { .. } => Ok(()),
         }
     }

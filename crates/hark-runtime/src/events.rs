@@ -5,6 +5,7 @@
 
 use crate::actions::Actions;
 use crate::error::RunError;
+use crate::failures::{self, Failures};
 use crate::load::Maps;
 use crate::losses::Watch;
 use crate::value::word;
@@ -28,6 +29,7 @@ pub(crate) struct Events<'a> {
     commands: Commands,
     pending: Option<(&'a MapFd, Vec<u8>)>,
     losses: Watch,
+    failures: Failures,
     handled: Instant,
 }
 
@@ -88,6 +90,7 @@ impl<'a> Events<'a> {
             commands: Commands { ring: ring(MapRole::Control)?, waiting: VecDeque::new() },
             pending,
             losses: Watch::default(),
+            failures: Failures::new(object, maps),
             handled: Instant::now(),
         })
     }
@@ -95,6 +98,11 @@ impl<'a> Events<'a> {
     /// What to wait on.
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         [&self.data, &self.commands.ring].into_iter().flatten().filter_map(|ring| ring.fd())
+    }
+
+    /// How long to wait for records at most before [`batch`](Self::batch) should look at what comes without any.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.failures.are_possible().then_some(failures::LOOK)
     }
 
     /// Lets records gather if they come thick and fast and there is much room yet. The first after a pause is never
@@ -133,6 +141,7 @@ impl<'a> Events<'a> {
         }
         self.commands.do_before(position, BATCH, actions, maps)?;
         self.do_pending(actions, maps)?;
+        self.failures.tell(actions, maps)?;
         self.losses.tell(actions, maps, false)?;
         actions.output.sink.settle()?;
         self.handled = Instant::now();

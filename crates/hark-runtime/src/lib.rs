@@ -9,6 +9,7 @@ mod code;
 mod engine;
 mod error;
 mod events;
+mod failures;
 pub mod features;
 mod host_names;
 mod load;

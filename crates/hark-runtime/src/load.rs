@@ -96,6 +96,7 @@ fn initial_value(def: &MapDef, facts: RunFacts, ring: u32) -> Option<Vec<u8>> {
         | MapRole::UnwindMappings
         | MapRole::UnwindRows
         | MapRole::Losses
+        | MapRole::Failures(_)
         | MapRole::Pending
         | MapRole::Zero => None,
     }

@@ -18,7 +18,11 @@ pub(crate) fn report(
     maps: &Maps,
     actions: &mut Actions<'_>,
 ) -> Result<bool, RunError> {
-    let rows = counters(actions, maps)?;
+    let mut rows = counters(actions, maps)?;
+    for (row, n) in crate::failures::rows(actions, maps)? {
+        rows.resize(rows.len().max(row as usize + 1), 0);
+        rows[row as usize] += n;
+    }
     let several = programs.len() > 1;
     let object = actions.object;
     let name = |program: usize| {

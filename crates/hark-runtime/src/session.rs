@@ -367,7 +367,10 @@ impl Loop<'_> {
         }
         let mut ready = Vec::new();
         while actions.exit.is_none() {
-            poller.wait(None, &mut ready)?;
+            poller.wait(events.patience(), &mut ready)?;
+            if ready.is_empty() {
+                events.batch(actions, self.maps)?;
+            }
             for token in &ready {
                 let ends = match Wake::of(*token) {
                     Some(Wake::Records) => {

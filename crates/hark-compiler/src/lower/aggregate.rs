@@ -80,7 +80,7 @@ impl Lower<'_> {
         }
         self.b.seal_and_switch(full);
         let result = self.b.use_var(updated);
-        self.report_failure(result, Loss::MapFull, HelperId::MAP_UPDATE_ELEM);
+        self.report_failure(result, Some(Loss::MapFull), HelperId::MAP_UPDATE_ELEM);
         self.b.jump(next, &[]);
     }
 

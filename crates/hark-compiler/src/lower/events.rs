@@ -6,7 +6,7 @@ use bpf_facts::{HelperId, RING_PRODUCER_POSITION};
 use ebpf_asm::{AtomicOp, MapRef, Size};
 use ebpf_codegen::ir::{BinOp, InstData, Value};
 use hark_diag::Span;
-use hark_object::{CONTROL_HEADER, CONTROL_POSITION, EVENT_HEADER, EventKind, Field, Loss, Ty};
+use hark_object::{CONTROL_HEADER, CONTROL_POSITION, EVENT_HEADER, EventKind, FailureSite, Field, Loss, Ty};
 
 impl Lower<'_> {
     /// The fields of a record that holds values of these types from byte `from` on, and its size.
@@ -133,14 +133,13 @@ impl Lower<'_> {
             let word = self.b.binary(BinOp::Or, word, mark);
             return self.b.store(Size::Dw, word, ptr, 0);
         }
-        self.b.inst(InstData::Atomic {
-            op: AtomicOp::Add,
-            size: Size::Dw,
-            fetch: false,
-            value: one,
-            ptr,
-            off: 0,
-        });
+        self.add_one(ptr);
+    }
+
+    /// Adds 1 to a word.
+    pub(super) fn add_one(&mut self, ptr: Value) {
+        let (op, size, value) = (AtomicOp::Add, Size::Dw, self.b.iconst(1));
+        self.b.inst(InstData::Atomic { op, size, fetch: false, value, ptr, off: 0 });
     }
 
     /// An event without fields.
@@ -155,16 +154,18 @@ impl Lower<'_> {
         self.command(span, &[], |_| kind);
     }
 
-    /// What a helper returned, at the current position.
-    pub(crate) fn helper_error(&mut self, result: Value, helper: HelperId) {
-        let name = bpf_facts::helper(helper).map_or("", |def| def.name);
-        let retcode = Field { offset: EVENT_HEADER, ty: Ty::Int { bytes: 4, signed: true } };
-        let kind = EventKind::HelperError { helper: name.into(), retcode };
-        let (size, span) = (EVENT_HEADER + 8, self.here());
-        let event = self.shared.event(kind, size, span);
-        self.with_record(event, size, |cx, record| {
-            cx.b.store(Size::Dw, result, record.ptr, EVENT_HEADER as i32);
-        });
+    /// Counts a failure of a helper at the current position, and keeps what it returned, for user space to see.
+    pub(crate) fn report_failure(&mut self, result: Value, loss: Option<Loss>, helper: HelperId) {
+        let helper = bpf_facts::helper(helper).map_or("", |def| def.name).into();
+        let site = FailureSite { helper, loss, program: self.program, span: self.here() };
+        if self.unit.context.preemptible {
+            // Failures of its scratch memory are counted there.
+            self.shared.losses(self.script.units.len() as u32);
+        }
+        let (map, offset) = self.shared.failure(site);
+        let ptr = self.b.value(InstData::MapValueAddr(map, offset));
+        self.b.store(Size::W, result, ptr, FailureSite::RESULT as i32);
+        self.add_one(ptr);
     }
 
     /// A warning that the script's author should see while it runs.

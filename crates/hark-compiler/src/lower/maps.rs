@@ -211,7 +211,7 @@ impl Lower<'_> {
     fn report_missing_entry(&mut self) {
         if self.options.warn_failed_reads {
             let zero = self.b.iconst(0);
-            self.helper_error(zero, HelperId::MAP_LOOKUP_ELEM);
+            self.report_failure(zero, None, HelperId::MAP_LOOKUP_ELEM);
         }
     }
 
@@ -308,7 +308,7 @@ impl Lower<'_> {
         self.define_if_used(var, before);
         self.b.jump(next, &[]);
         self.b.seal_and_switch(full);
-        self.report_failure(result, Loss::MapFull, HelperId::MAP_UPDATE_ELEM);
+        self.report_failure(result, Some(Loss::MapFull), HelperId::MAP_UPDATE_ELEM);
         self.b.jump(next, &[]);
 
         self.b.seal_and_switch(hit);

@@ -34,9 +34,6 @@ use ebpf_codegen::ir::{
 use hark_diag::{Code, Diagnostic, Span};
 use hark_object::Loss;
 
-/// So many failures of one cause a program tells of one by one.
-const TOLD_FAILURES: i64 = 10;
-
 /// Everything that lowering makes.
 pub(crate) struct Lowered {
     /// One module per unit, in order.
@@ -303,15 +300,7 @@ impl<'a> Lower<'a> {
         let offset = loss.row(self.program) * 8;
         let map = self.shared.losses(self.script.units.len() as u32);
         let ptr = self.b.value(InstData::MapValueAddr(map, offset));
-        let one = self.b.iconst(1);
-        self.b.inst(InstData::Atomic {
-            op: ebpf_asm::AtomicOp::Add,
-            size: ebpf_asm::Size::Dw,
-            fetch: false,
-            value: one,
-            ptr,
-            off: 0,
-        });
+        self.add_one(ptr);
     }
 
     /// Counts a loss, and tells of it, if `result`, as the helper returned it, is negative.
@@ -321,23 +310,7 @@ impl<'a> Lower<'a> {
         let zero = self.b.iconst(0);
         self.b.branch(Cond::Slt, result, zero, failed, next);
         self.b.seal_and_switch(failed);
-        self.report_failure(result, loss, helper);
-        self.b.jump(next, &[]);
-        self.b.seal_and_switch(next);
-    }
-
-    /// Counts a loss, and tells user space what the helper returned as long as that is news: a program that fails
-    /// all the time must not fill the ring with complaints.
-    pub(crate) fn report_failure(&mut self, result: Value, loss: Loss, helper: HelperId) {
-        let map = self.shared.losses(self.script.units.len() as u32);
-        let counter = self.b.value(InstData::MapValueAddr(map, loss.row(self.program) * 8));
-        let before = self.b.load(ebpf_asm::Size::Dw, counter, 0);
-        self.count_loss(loss);
-        let (news, next) = (self.b.create_cold_block(), self.b.create_block());
-        let limit = self.b.iconst(TOLD_FAILURES);
-        self.b.branch(Cond::Ult, before, limit, news, next);
-        self.b.seal_and_switch(news);
-        self.helper_error(result, helper);
+        self.report_failure(result, Some(loss), helper);
         self.b.jump(next, &[]);
         self.b.seal_and_switch(next);
     }

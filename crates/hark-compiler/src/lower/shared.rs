@@ -6,7 +6,7 @@ use crate::types::Type;
 use bpf_facts::{MapFlags, MapType};
 use ebpf_asm::{MapRef, SrcLoc};
 use hark_diag::Span;
-use hark_object::{EventDef, EventKind, Loss, MapDef, MapRole, RUN_INFO_SIZE, UserMap, unwind};
+use hark_object::{EventDef, EventKind, FailureSite, Loss, MapDef, MapRole, RUN_INFO_SIZE, UserMap, unwind};
 use rustc_hash::FxHashMap;
 
 /// What the programs of a script share.
@@ -86,6 +86,20 @@ impl Shared {
     pub(super) fn losses(&mut self, programs: u32) -> MapRef {
         let size = programs * Loss::COUNTED * 8;
         self.map_of(internal("losses", MapType::Array, (4, size), 1, 0, MapRole::Losses))
+    }
+
+    /// Where programs note failures, and at which offset those of a site.
+    pub(super) fn failure(&mut self, site: FailureSite) -> (MapRef, u32) {
+        let role = MapRole::Failures(Vec::new());
+        let map = self.map_of(internal("failures", MapType::Array, (4, 0), 1, 0, role));
+        let def = &mut self.maps[map.0 as usize];
+        let MapRole::Failures(sites) = &mut def.role else { return (map, 0) };
+        let at = sites.iter().position(|known| *known == site).unwrap_or(sites.len());
+        if at == sites.len() {
+            sites.push(site);
+            def.value_size = sites.len() as u32 * FailureSite::SIZE;
+        }
+        (map, at as u32 * FailureSite::SIZE)
     }
 
     /// What is known of the run.
