@@ -36,10 +36,13 @@ pub(crate) fn run(what: &str, flags: &[String]) -> Result<bool> {
     match what {
         "startup" => startup(with_peer),
         "vm" => vm(),
+        "verify" => verify(),
         "attach" => side_by_side(with_peer, "attach", "Attaching and leaving", attach::run),
         "events" => side_by_side(with_peer, "events", "Events", events::run),
         "overhead" => side_by_side(with_peer, "overhead", "Overhead", overhead::run),
-        other => bail!("no benchmark {other}; there are: startup, vm, attach, events, overhead, codegen"),
+        other => {
+            bail!("no benchmark {other}; there are: startup, vm, verify, attach, events, overhead, codegen")
+        }
     }
 }
 
@@ -122,6 +125,33 @@ fn vm() -> Result<bool> {
     );
     print!("{text}");
     record("vm", "Interpreter", &text)?;
+    Ok(true)
+}
+
+/// The simulated verifier's time beside the kernel's, over the tools that bpftrace brings and the examples.
+fn verify() -> Result<bool> {
+    let mut scripts = Vec::new();
+    let peer = std::env::var_os("HARK_PEER_ROOT").map(|peer| PathBuf::from(peer).join("usr/sbin"));
+    for dir in peer.into_iter().chain([root().join("examples")]) {
+        for entry in dir.read_dir().with_context(|| dir.display().to_string())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "bt") {
+                scripts.push(path);
+            }
+        }
+    }
+    scripts.sort();
+    let words =
+        ["run", "--release", "--quiet", "--package", "hark-testkit", "--example", "verify_time", "--"];
+    let rows = output(cargo(words).args(&scripts))?;
+    let text = format!(
+        "Microseconds over all programs of a script, quickest of several times; the kernel's figure is the one its \
+         verifier reports. {}.\n\n| script | programs | instructions processed | verifier-sim | kernel | ratio |\n\
+         |---|---|---|---|---|---|\n{rows}",
+        machine()?
+    );
+    print!("{text}");
+    record("verify", "Verification", &text)?;
     Ok(true)
 }
 

@@ -32,7 +32,7 @@ pub use engine::needs_kernel;
 pub use error::{AttachFailure, RunError};
 pub use hark_symbols::{FileBytes, map_file};
 pub use host_names::HostNames;
-pub use load::{Maps, RunFacts, load_program};
+pub use load::{Maps, RunFacts, load_program, load_program_logged};
 pub use maps::{Snapshot, Table};
 pub use names::{CodeReader, FilePlace, Frame, Names, format_time};
 pub use notify::VARIABLE as NOTIFY_SOCKET;

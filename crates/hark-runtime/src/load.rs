@@ -2,8 +2,8 @@
 
 use crate::error::RunError;
 use bpf_syscall::{
-    AttachTarget, BtfFd, FuncInfo, IdKind, Kernel, LoadError, LogLevel, MapCreate, MapFd, PROG_SLEEPABLE,
-    ProgBtf, ProgFd, ProgLoad, UpdateMode, clock, host,
+    AttachTarget, BtfFd, FuncInfo, IdKind, Kernel, LoadError, Loaded, LogLevel, MapCreate, MapFd,
+    PROG_SLEEPABLE, ProgBtf, ProgFd, ProgLoad, UpdateMode, clock, host,
 };
 use ebpf_asm::{MapRef, Slot, encode};
 use hark_object::{MapDef, MapRole, Object, ProbeSpec, ProgramDef, RUN_INFO_SIZE, RunField};
@@ -192,6 +192,20 @@ pub fn load_program(
     maps: &Maps,
     program: &ProgramDef,
 ) -> Result<ProgFd, RunError> {
+    load_program_logged(kernel, object, maps, program, LogLevel::None).map(|loaded| loaded.prog)
+}
+
+/// As [`load_program`], with what the verifier says of a program that it accepts.
+///
+/// # Errors
+/// As for [`load_program`].
+pub fn load_program_logged(
+    kernel: &dyn Kernel,
+    object: &Object,
+    maps: &Maps,
+    program: &ProgramDef,
+    log: LogLevel,
+) -> Result<Loaded, RunError> {
     let fd_of = |map: MapRef| maps.get(map).map_or(-1, |fd| fd.as_raw_fd());
     let insns = encode(&program.code, &fd_of)
         .map_err(|error| RunError::Object(format!("program {}: {error}", program.name)))?;
@@ -232,9 +246,9 @@ pub fn load_program(
         target,
         btf: types.as_ref().map(|(btf, func_info)| ProgBtf { btf, func_info, line_info: &[] }),
         flags: if program.sleepable { PROG_SLEEPABLE } else { 0 },
-        log: LogLevel::None,
+        log,
     };
-    kernel.prog_load(&request).map(|loaded| loaded.prog).map_err(|error| refused(object, program, error))
+    kernel.prog_load(&request).map_err(|error| refused(object, program, error))
 }
 
 /// The kernel's refusal, in terms of the script.

@@ -130,6 +130,7 @@ fn what_was_found_stays_mended() {
                 Some("states") => states(&bytes),
                 Some("domains") => domains(&bytes),
                 Some("assembler") => assembler(&bytes),
+                Some("kallsyms") => readers(Reader::Kallsyms, &bytes),
                 other => panic!("{other:?} is no target whose findings are kept"),
             };
             finding.unwrap_or_else(|finding| panic!("{}: {finding}", file.display()));

@@ -67,7 +67,7 @@ pub fn readers(reader: Reader, bytes: &[u8]) -> Finding {
         Reader::Kallsyms => {
             let symbols = Kallsyms::parse(bytes.to_vec());
             // Look-up is a binary search: in a file that damage left unsorted or with other lines it may find nothing.
-            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+            let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n').count();
             let all: Vec<_> = symbols.symbols().collect();
             let sorted = all.is_sorted_by_key(|symbol| (symbol.module.is_some(), symbol.addr));
             if symbols.is_hidden() || !sorted || all.len() != lines {
