@@ -55,10 +55,11 @@ fn disk(version: &str) -> Result<PathBuf> {
 
 /// Boots a guest for a person: a shell on the terminal, or one command and its output. True if the command succeeded.
 pub(crate) fn shell(version: &str, command: Option<&str>) -> Result<bool> {
-    let vmlinuz = named(version)?.fetch()?;
+    let kernel = named(version)?;
+    let vmlinuz = kernel.fetch()?;
     let initrd = lab().join(format!("shell-{version}.cpio"));
     let job = command.map_or(Job::Shell, Job::Command);
-    Image::build()?.write(&initrd, &job)?;
+    Image::build()?.write(&initrd, &job, kernel)?;
     let mut qemu = qemu(&vmlinuz, &initrd, &disk(version)?, "ttyS0");
     if command.is_none() {
         qemu.args(["-serial", "mon:stdio", "-serial", "null"]);
@@ -96,7 +97,7 @@ pub(crate) fn command(
     let vmlinuz = kernel.fetch()?;
     let initrd = lab().join(format!("guest-{}.cpio", kernel.version));
     let console = lab().join(format!("console-{}.log", kernel.version));
-    image.write(&initrd, &Job::Command(command))?;
+    image.write(&initrd, &Job::Command(command), kernel)?;
     drop(fs::remove_file(&console));
     watch(qemu(&vmlinuz, &initrd, &disk(kernel.version)?, "ttyS0"), &console, take)
 }
@@ -115,7 +116,7 @@ pub(crate) fn run_cases(
     let disk = disk(name)?;
     let mut run = Run { left: cases.to_vec(), ..Run::default() };
     for boot in 1..=MAX_BOOTS {
-        image.write(&initrd, &Job::Cases(&run.left))?;
+        image.write(&initrd, &Job::Cases(&run.left), kernel)?;
         drop(fs::remove_file(&console));
         let start = Instant::now();
         let end =

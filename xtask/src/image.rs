@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::cpio::Archive;
+use crate::kernels::Kernel;
 use crate::shell::{cargo, find_program, lab, output, root, succeeds};
 
 /// What a guest does first. `/job` follows it; results go to the second serial port.
@@ -28,6 +29,7 @@ mount -t tracefs none /sys/kernel/tracing
 hostname guest
 ip link set lo up
 stty -F /dev/ttyS1 raw -echo
+[ -e /dummy.ko ] && insmod /dummy.ko
 . /job
 poweroff -f
 "#;
@@ -110,12 +112,16 @@ impl Image {
         Ok(())
     }
 
-    /// Writes the initial root file system for one boot.
+    /// Writes the initial root file system for one boot, with a module for the kernel if there is one.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn write(&self, path: &Path, job: &Job<'_>) -> Result<()> {
+    pub(crate) fn write(&self, path: &Path, job: &Job<'_>, kernel: &Kernel) -> Result<()> {
         let mut tree = Tree::default();
+        match kernel.module() {
+            Ok(module) => tree.copy("dummy.ko", &module)?,
+            Err(error) => println!("guest {} has no module to load: {error:#}", kernel.version),
+        }
         match job {
             Job::Cases(names) => {
                 tree.text("cases.list", 0o644, &(names.join("\n") + "\n"));

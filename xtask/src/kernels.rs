@@ -63,6 +63,9 @@ pub(crate) const KERNELS: &[Kernel] = &[
     },
 ];
 
+/// The module that guests load, so that there is one to trace: a network device that throws everything away.
+const MODULE: &str = "dummy.ko";
+
 /// The kernel of a series.
 ///
 /// # Errors
@@ -118,7 +121,9 @@ impl Kernel {
         let archive = apt.download(&package)?;
         let unpacked = work.join("unpacked");
         output(Command::new("dpkg-deb").arg("-x").args([&archive, &unpacked]))?;
-        let found = find_image(&unpacked)?.with_context(|| format!("{package} holds no vmlinuz"))?;
+        // In `boot`, or from 7.1 on among the modules.
+        let found =
+            find_file(&unpacked, "vmlinuz")?.with_context(|| format!("{package} holds no vmlinuz"))?;
         fs::create_dir_all(&dir)?;
         // Under its final name only when complete.
         fs::copy(&found, dir.join("partial"))?;
@@ -126,6 +131,39 @@ impl Kernel {
         fs::write(dir.join("package"), format!("{package}\n"))?;
         fs::remove_dir_all(&work)?;
         Ok(image)
+    }
+
+    /// The path of a module for the kernel, which is downloaded if it is not there yet.
+    ///
+    /// # Errors
+    /// As [`Kernel::fetch`].
+    pub(crate) fn module(&self) -> Result<PathBuf> {
+        let dir = lab().join("kernels").join(self.version);
+        let module = dir.join(MODULE);
+        if module.exists() {
+            return Ok(module);
+        }
+        self.fetch()?;
+        let package =
+            fs::read_to_string(dir.join("package"))?.trim().replace("linux-binary-", "linux-modules-");
+        let work = lab().join("apt").join(format!("{}-module", self.version));
+        drop(fs::remove_dir_all(&work));
+        let apt = Apt::new(self.suite, &work)?;
+        apt.update()?;
+        let archive = apt.download(&package)?;
+        let unpacked = work.join("unpacked");
+        output(Command::new("dpkg-deb").arg("-x").args([&archive, &unpacked]))?;
+        let found = find_file(&unpacked, MODULE)?.with_context(|| format!("{package} holds no {MODULE}"))?;
+        let partial = dir.join("partial-module");
+        if found.extension().is_some_and(|extension| extension == "xz") {
+            output(Command::new("xz").arg("-d").arg(&found))?;
+            fs::copy(found.with_extension(""), &partial)?;
+        } else {
+            fs::copy(&found, &partial)?;
+        }
+        fs::rename(partial, &module)?;
+        fs::remove_dir_all(&work)?;
+        Ok(module)
     }
 
     /// The name with the highest version between prefix and suffix.
@@ -138,15 +176,15 @@ impl Kernel {
     }
 }
 
-/// Finds `vmlinuz…`: in `boot`, or from 7.1 on among the modules.
-fn find_image(top: &Path) -> Result<Option<PathBuf>> {
+/// Finds the file whose name begins so.
+fn find_file(top: &Path, begin: &str) -> Result<Option<PathBuf>> {
     let mut pending = vec![top.to_owned()];
     while let Some(dir) = pending.pop() {
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
             if path.is_dir() && !path.is_symlink() {
                 pending.push(path);
-            } else if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz")) {
+            } else if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(begin)) {
                 return Ok(Some(path));
             }
         }

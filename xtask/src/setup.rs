@@ -38,6 +38,7 @@ const NEEDS: &[Need] = &[
         present: || find_program("busybox").is_some_and(|path| is_static(&path)),
     },
     Need { what: "dpkg-deb", package: "dpkg", present: || find_program("dpkg-deb").is_some() },
+    Need { what: "xz", package: "xz-utils", present: || find_program("xz").is_some() },
 ];
 
 /// A statically linked program has no interpreter; the name of every dynamic loader begins like this.
