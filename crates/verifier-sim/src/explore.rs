@@ -15,6 +15,12 @@ use crate::{LogLine, Options, Stats, Stop};
 use bpf_facts::MapType;
 use ebpf_asm::{Insn, InsnIdx, Operand};
 
+/// What a remembered state counts, besides one for each reference in it: loops that acquire and never release make the
+/// states longer and longer.
+const KEPT_STATE: u64 = 64;
+/// Most that is remembered, some hundred megabytes.
+const MOST_KEPT: u64 = 1 << 25;
+
 /// A remembered state.
 pub(crate) struct Checkpoint {
     pub(crate) st: State,
@@ -72,6 +78,8 @@ pub(crate) struct Walk<'a> {
     last_id: u32,
     processed: u64,
     jumps: u64,
+    /// How much was remembered, see [`MOST_KEPT`].
+    kept: u64,
     jumps_at_checkpoint: u64,
     processed_at_checkpoint: u64,
     pub(crate) ptr_uses: Vec<PtrUse>,
@@ -107,6 +115,7 @@ impl<'a> Walk<'a> {
             last_id: 0,
             processed: 0,
             jumps: 0,
+            kept: 0,
             jumps_at_checkpoint: 0,
             processed_at_checkpoint: 0,
             ptr_uses: vec![None; n],
@@ -414,6 +423,10 @@ impl<'a> Walk<'a> {
             }
         }
         if remember {
+            self.kept += KEPT_STATE + self.st.refs.len() as u64;
+            if self.kept > MOST_KEPT {
+                return self.unsure("so many states that they do not fit into memory");
+            }
             self.remember();
         }
         Ok(false)
