@@ -380,7 +380,7 @@ pub fn verify(p: &Program, prog: &ProgEnv<'_>, profile: &KernelProfile, o: &Opti
     if let Err(stop) = result {
         let trace = walk.path(MAX_TRACE);
         report.stop(InsnIdx(walk.pc), trace, *stop);
-    } else if let Err((at, stop)) = rules::callback::check_all_walked(&walk) {
+    } else if let Err((at, stop)) = rules::callback::check_dropped(&walk) {
         report.stop(at, vec![at], *stop);
     } else if let Some((at, what)) = walk.doubt.take() {
         report.stop(at, vec![at], Stop::Unsure(what));

@@ -1,0 +1,18 @@
+//! kernel = "6.18"
+r1 = 0
+r2 = subprog[fn] ll
+r3 = 0
+r4 = 0
+call loop
+call other
+r0 = 0
+exit
+other:
+r0 = 0
+exit
+fn:
+r0 = 0
+exit
+
+//= verify
+// unsure at 1: the function whose address is taken is never called

@@ -1,0 +1,19 @@
+//! kernel = "6.18"
+// Both are dropped at once: the address of the first becomes that of `other`, the second's that of nothing.
+r1 = subprog[fn] ll
+r2 = subprog[second] ll
+call other
+r0 = 0
+exit
+fn:
+r0 = 0
+exit
+second:
+r0 = 0
+exit
+other:
+r0 = 0
+exit
+
+//= verify
+// unsure at 0: the function whose address is taken is never called
