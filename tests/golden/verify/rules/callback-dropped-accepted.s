@@ -16,4 +16,4 @@ r0 = 0
 exit
 
 //= verify
-// unsure at 1: the function whose address is taken is never called
+// accept

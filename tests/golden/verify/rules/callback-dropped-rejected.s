@@ -15,4 +15,4 @@ r0 = 0
 exit
 
 //= verify
-// unsure at 1: the function whose address is taken is never called
+// reject at 1: rule=callback: the function at 10 is never called, so it is dropped, and its address is that of no function
