@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// Also ask the running kernel, and print both verdicts
     #[arg(long, value_name = "kernel")]
     against: Option<String>,
-    /// Print what is known before each instruction walked
+    /// Print what is known before each instruction walked, and with --against what the kernel knows
     #[arg(long)]
     log: bool,
     /// Print how much work it was
@@ -139,13 +139,13 @@ fn judge(args: &Args, case: &Case, target: &Target) -> Verdict {
         let _ = out.write_all(explain::text(case, &judged, args.verbose).as_bytes());
     }
     if args.against.is_some() {
-        let _ = out.write_all(against_kernel(case, &judged).as_bytes());
+        let _ = out.write_all(against_kernel(case, &judged, args.log).as_bytes());
     }
     judged.verdict
 }
 
-/// What the running kernel says of it.
-fn against_kernel(case: &Case, judged: &Judgement) -> String {
+/// What the running kernel says of it; with `log`, after its whole log.
+fn against_kernel(case: &Case, judged: &Judgement, log: bool) -> String {
     let kernel = match LinuxKernel::new() {
         Ok(kernel) => kernel,
         Err(e) => return format!("  kernel: cannot be asked: {e}\n"),
@@ -154,9 +154,15 @@ fn against_kernel(case: &Case, judged: &Judgement) -> String {
         Ok(prepared) => prepared,
         Err(e) => return format!("  kernel: cannot be asked: {e}\n"),
     };
-    let (verdict, text) = match load(&kernel, &prepared, case, LogLevel::None) {
+    let loaded = load(&kernel, &prepared, case, if log { LogLevel::Full } else { LogLevel::None });
+    let full = match &loaded {
+        _ if !log => "",
+        Ok(loaded) => &loaded.log.text,
+        Err(e) => &e.log.text,
+    };
+    let (verdict, text) = match &loaded {
         Ok(_) => (Some(Verdict::Accept), "accept".to_string()),
-        Err(e) if e.is_rejection() => (Some(Verdict::Reject), explain::kernel_text(case, &e)),
+        Err(e) if e.is_rejection() => (Some(Verdict::Reject), explain::kernel_text(case, e)),
         Err(e) => (None, format!("cannot be asked: {e}")),
     };
     let agrees = match verdict {
@@ -165,5 +171,5 @@ fn against_kernel(case: &Case, judged: &Judgement) -> String {
         }
         _ => "",
     };
-    format!("  kernel: {text}{agrees}\n")
+    format!("{full}  kernel: {text}{agrees}\n")
 }

@@ -50,6 +50,8 @@ pub(crate) enum Change {
     BitwiseSignedFromUnsigned,
     /// A register equal to another plus a constant follows the other's bounds.
     LinkedOffsets,
+    /// The same for differences, negative constants and 32-bit sums.
+    LinkedSums,
     /// A pointer compared with one known not to be NULL is not NULL where they are equal.
     EqualPointersNotNull,
     /// `get_smp_processor_id` returns less than the number of CPUs.
@@ -101,6 +103,7 @@ pub(crate) static CHANGES: &[ChangeDef] = &[
     row(Change::SwapBits, 6, 18),
     row(Change::BitwiseSignedFromUnsigned, 6, 10),
     row(Change::LinkedOffsets, 6, 10),
+    row(Change::LinkedSums, 6, 18),
     row(Change::EqualPointersNotNull, 6, 2),
     row(Change::SmpIdRange, 6, 12),
     row(Change::HelperReadsKeepStack, 6, 14),

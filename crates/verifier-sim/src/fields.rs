@@ -20,11 +20,13 @@ pub(crate) enum Found<'a> {
         /// The member.
         name: &'a str,
     },
+    /// A pointer to something else.
+    OtherPointer,
     /// A structure begins here (asked for by [`nested_at`] only).
     Struct(TypeId),
 }
 
-/// What a load of `size` bytes at `off` in a `ty` gives.
+/// What a load of `size` bytes at `off` in a `ty` gives. `others`: pointers to numbers and the like are more than numbers.
 ///
 /// # Errors
 /// Why there is nothing to load.
@@ -34,16 +36,17 @@ pub(crate) fn field_at(
     off: u32,
     size: u32,
     unions: bool,
+    others: bool,
 ) -> Result<Found<'_>, String> {
     let (mut id, mut off) = (ty, off);
     let mut flags = Flags::NONE;
     for _ in 0..MAX_STEPS {
-        match walk(btf, id, off, size, &mut flags, true, unions)? {
+        match walk(btf, id, off, size, &mut flags, true, unions, others)? {
             Found::Struct(inner) => (id, off) = (inner, 0),
             Found::Pointer { to, flags: tags, name } => {
                 return Ok(Found::Pointer { to, flags: flags.with(tags), name });
             }
-            Found::Scalar => return Ok(Found::Scalar),
+            found @ (Found::Scalar | Found::OtherPointer) => return Ok(found),
         }
     }
     Err("its structures nest too deep".to_string())
@@ -60,7 +63,7 @@ pub(crate) fn nested_at(btf: &Btf, ty: TypeId, off: u32, need: TypeId, strict: b
             return false;
         }
         let mut flags = Flags::NONE;
-        match walk(btf, id, off, 1, &mut flags, false, true) {
+        match walk(btf, id, off, 1, &mut flags, false, true, false) {
             Ok(Found::Struct(inner)) => {
                 if same_type(btf, inner, need) {
                     return true;
@@ -91,6 +94,7 @@ fn walk<'a>(
     flags: &mut Flags,
     flexible: bool,
     unions: bool,
+    others: bool,
 ) -> Result<Found<'a>, String> {
     let (mut t, mut off) = (resolved(btf, ty)?, off);
     'again: for _ in 0..MAX_STEPS {
@@ -173,6 +177,9 @@ fn walk<'a>(
                 let to = resolved(btf, target)?;
                 if to.kind().is_composite() {
                     return Ok(Found::Pointer { to: to.id(), flags: tags, name: member.name });
+                }
+                if others {
+                    return Ok(Found::OtherPointer);
                 }
             }
             if off + size > end && !flags.has(Flags::UNTRUSTED) {

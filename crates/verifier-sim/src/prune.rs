@@ -119,8 +119,8 @@ impl Compare<'_> {
                 if !old.precise && self.exact == Exact::No {
                     return true;
                 }
-                let (old_add, cur_add) = (old.id & ADD_CONST != 0, cur.id & ADD_CONST != 0);
-                if old.id != 0 && old_add != cur_add || old_add && old.off != cur.off {
+                let (old_add, cur_add) = (old.id & ADD_CONST, cur.id & ADD_CONST);
+                if old.id != 0 && old_add != cur_add || old_add != 0 && old.off != cur.off {
                     return false;
                 }
                 ids.same_scalar(old.id, cur.id) && old.val.includes(&cur.val)

@@ -130,6 +130,9 @@ impl Flags {
         self.0 & other.0 != 0
     }
 
+    /// Of memory that is read like that of another process: anywhere, and zero where there is none.
+    pub(crate) const UNTRUSTED_MEM: Flags = Flags::RDONLY.with(Flags::UNTRUSTED);
+
     /// Both.
     #[must_use]
     pub const fn with(self, other: Flags) -> Flags {
@@ -144,7 +147,11 @@ impl Flags {
 }
 
 /// Marks the id of a scalar that equals its group plus the constant in `off`.
-pub(crate) const ADD_CONST: u32 = 1 << 31;
+pub(crate) const ADD_CONST64: u32 = 1 << 31;
+/// The same, where the sum was cut to 32 bits.
+pub(crate) const ADD_CONST32: u32 = 1 << 30;
+/// Both marks.
+pub(crate) const ADD_CONST: u32 = ADD_CONST64 | ADD_CONST32;
 
 /// A packet pointer known to be beyond the end of the packet.
 pub(crate) const BEYOND_PKT_END: i32 = -2;
@@ -224,6 +231,11 @@ impl RegState {
     /// Whether it is a pointer that may be NULL.
     pub fn may_be_null(&self) -> bool {
         self.flags.has(Flags::MAYBE_NULL)
+    }
+
+    /// Whether it points to memory that need not be there: see [`Flags::UNTRUSTED_MEM`].
+    pub(crate) fn is_untrusted_mem(&self) -> bool {
+        self.kind == Kind::Mem && self.flags.has(Flags::UNTRUSTED)
     }
 
     /// The number, if it is known.

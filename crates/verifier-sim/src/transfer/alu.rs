@@ -2,10 +2,10 @@
 
 use super::arithmetic;
 use crate::bounds::Bounds;
-use crate::era::Change;
+use crate::era::{Change, Era};
 use crate::explore::{Flow, Walk};
 use crate::rules::{Check, constant_operand, frame_pointer, pointer_arithmetic, readable_register};
-use crate::state::{ADD_CONST, RegState};
+use crate::state::{ADD_CONST, ADD_CONST32, ADD_CONST64, RegState};
 use ebpf_asm::{AluOp, Operand, Reg, Size, SwapOp, Width};
 
 impl Walk<'_> {
@@ -95,21 +95,12 @@ impl Walk<'_> {
         let mut result = left;
         result.val = arithmetic::apply(era, w, op, &left.val, &right.val);
         let same = src == Operand::Reg(dst);
-        if era.has(Change::LinkedOffsets)
-            && op == AluOp::Add
-            && w == Width::W64
-            && left.id != 0
-            && !same
-            && let Some(delta) = right.val.as_const()
-        {
-            if left.id & ADD_CONST != 0 || delta > i32::MAX as u64 {
-                result.unlink();
-            } else {
-                result.id |= ADD_CONST;
-                result.off = delta as i32;
+        match link_of_sum(era, w, op, &left, right).filter(|_| left.id != 0 && !same) {
+            Some((mark, off)) => {
+                result.id |= mark;
+                result.off = off;
             }
-        } else {
-            result.unlink();
+            None => result.unlink(),
         }
         result.val.heal();
         self.write(dst, result)
@@ -222,6 +213,27 @@ impl Walk<'_> {
             let id = self.new_id();
             self.st.reg_mut(r).id = id;
         }
+    }
+}
+
+/// How `left op right` stays linked to the group of `left`: the mark of its id, and the distance.
+fn link_of_sum(era: Era, w: Width, op: AluOp, left: &RegState, right: &RegState) -> Option<(u32, i32)> {
+    if !era.has(Change::LinkedOffsets) || left.id & ADD_CONST != 0 {
+        return None;
+    }
+    if !era.has(Change::LinkedSums) {
+        let off = i32::try_from(right.val.as_const()?).ok()?;
+        return (op == AluOp::Add && w == Width::W64).then_some((ADD_CONST64, off));
+    }
+    let (mark, delta) = match w {
+        Width::W64 => (ADD_CONST64, i32::try_from(right.val.as_const()?.cast_signed()).ok()?),
+        Width::W32 if left.val.umax > u64::from(u32::MAX) => return None,
+        Width::W32 => (ADD_CONST32, right.val.as_const32()?.cast_signed()),
+    };
+    match op {
+        AluOp::Add => Some((mark, delta)),
+        AluOp::Sub => Some((mark, delta.checked_neg()?)),
+        _ => None,
     }
 }
 

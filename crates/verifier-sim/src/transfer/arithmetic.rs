@@ -443,12 +443,18 @@ pub(crate) fn swap(era: Era, swaps: bool, bits: u8, a: &Bounds) -> Bounds {
     r
 }
 
-/// `reg + delta` for a register linked to another by a constant.
-pub(crate) fn offset_by(era: Era, a: &Bounds, delta: i64) -> Bounds {
+/// `reg + delta` for a register linked to another by a constant; `narrow`: cut to 32 bits.
+pub(crate) fn offset_by(era: Era, a: &Bounds, delta: i64, narrow: bool) -> Bounds {
     let delta = Bounds::constant(delta as u64);
     let mut r = *a;
     add_ranges(era, &mut r, &delta);
     r.bits = r.bits.add(delta.bits);
+    if narrow {
+        r.zero_extend_32();
+    }
+    if era.has(Change::LinkedSums) {
+        r.sync(era);
+    }
     r
 }
 

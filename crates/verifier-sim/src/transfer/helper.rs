@@ -406,6 +406,7 @@ impl Walk<'_> {
                 let value = RegState { flags: value.flags.without(Flags::MAYBE_NULL), ..*value };
                 self.check_map_value(&value, r, at, size, zero_ok, direction)
             }
+            Kind::Mem if value.is_untrusted_mem() => Err(argument::wrong(def, value, r, "memory")),
             Kind::MapKey | Kind::Mem | Kind::Buf => {
                 let zero_ok = zero_ok && value.kind != Kind::MapKey;
                 let value = RegState { flags: value.flags.without(Flags::MAYBE_NULL), ..*value };

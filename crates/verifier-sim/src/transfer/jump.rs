@@ -7,7 +7,7 @@ use crate::explore::{Flow, Walk};
 use crate::precise::{Linked, Place};
 use crate::prune::{IdMap, exactly};
 use crate::rules::Check;
-use crate::state::{ADD_CONST, AT_PKT_END, BEYOND_PKT_END, CheckpointId, Flags, Kind, RegState, State};
+use crate::state::{ADD_CONST, ADD_CONST32, AT_PKT_END, BEYOND_PKT_END, CheckpointId, Flags, Kind, RegState, State};
 use ebpf_asm::{Cond, Operand, Reg, Width};
 
 /// Largest offset in a packet.
@@ -308,12 +308,17 @@ fn sync_linked(era: Era, st: &mut State, known: &RegState, at: Place, linked: &L
         if !reg.is_scalar() || reg.id == 0 || reg.group() != known.group() {
             continue;
         }
-        let unmarked = reg.id & ADD_CONST == 0 && known.id & ADD_CONST == 0;
+        // Sums of different widths have no constant distance.
+        if (reg.id ^ known.id) & ADD_CONST == ADD_CONST {
+            continue;
+        }
+        let unmarked = (reg.id | known.id) & ADD_CONST == 0;
         if unmarked || reg.off == known.off {
             *reg = *known;
         } else {
-            let val: Bounds =
-                super::arithmetic::offset_by(era, &known.val, i64::from(reg.off) - i64::from(known.off));
+            let narrow = (reg.id | known.id) & ADD_CONST32 != 0;
+            let delta = i64::from(reg.off) - i64::from(known.off);
+            let val: Bounds = super::arithmetic::offset_by(era, &known.val, delta, narrow);
             *reg = RegState { off: reg.off, id: reg.id, val, ..*known };
         }
     }
@@ -327,7 +332,8 @@ fn is_not_null(era: Era, r: &RegState) -> bool {
     let newer = era.has(Change::RegRegRefine);
     match r.kind {
         Kind::Socket | Kind::TcpSock | Kind::SockCommon | Kind::MapValue => true,
-        Kind::MapKey | Kind::Mem | Kind::Map => newer,
+        Kind::Mem => newer && !r.is_untrusted_mem(),
+        Kind::MapKey | Kind::Map => newer,
         Kind::Btf => newer && (r.flags.has(Flags::TRUSTED) || r.ref_id != 0),
         Kind::NotInit
         | Kind::Scalar

@@ -59,8 +59,8 @@ impl Walk<'_> {
                 value.val.truncate(size.bytes(), self.env.era);
             }
         }
-        let at = self.pc as usize;
-        one_pointer_kind::check(&mut self.ptr_uses[at], &ptr, base, !atomic)?;
+        let (at, version) = (self.pc as usize, self.env.profile.version);
+        one_pointer_kind::check_load(&mut self.ptr_uses[at], &ptr, base, !atomic, version)?;
         if value.is_scalar() {
             value.val.heal();
         }
@@ -90,7 +90,7 @@ impl Walk<'_> {
         }
         self.store_value(size.bytes(), base, i32::from(off), Some(src), atomic)?;
         let at = self.pc as usize;
-        one_pointer_kind::check(&mut self.ptr_uses[at], &ptr, base, false)?;
+        one_pointer_kind::check(&mut self.ptr_uses[at], &ptr, base)?;
         Ok(Flow::Next)
     }
 
@@ -136,7 +136,9 @@ impl Walk<'_> {
             | Kind::XdpSock
             | Kind::Dynptr
             | Kind::FlowKeys => {
-                self.check_plain(&ptr, base, at, size, false, Access::Read)?;
+                if !ptr.is_untrusted_mem() {
+                    self.check_plain(&ptr, base, at, size, false, Access::Read)?;
+                }
                 Ok(RegState::UNKNOWN)
             }
         }

@@ -20,3 +20,4 @@ mod stack;
 
 pub(crate) use iterator::iter_next_calls;
 pub(crate) use memory::Ordering;
+pub(crate) use object::UNTRUSTED_SINCE;

@@ -14,6 +14,8 @@ use hark_btf::{Btf, TypeId};
 const UNIONS_SINCE: V = V(6, 4);
 /// First kernel in which only programs under the GPL read kernel objects.
 const GPL_SINCE: V = V(6, 2);
+/// First kernel that lets programs read through pointers to numbers that it found in objects.
+pub(crate) const UNTRUSTED_SINCE: V = V(6, 17);
 /// First kernel in which pointers to anything but structures are numbers.
 const ANY_POINTER_SINCE: V = V(7, 0);
 /// Most 8-byte arguments in a context.
@@ -29,23 +31,13 @@ impl<'a> Walk<'a> {
 
     /// A field of a kernel object.
     pub(crate) fn load_object(&mut self, ptr: &RegState, r: Reg, at: i64, size: u32) -> Check<RegState> {
-        match self.object_field(ptr, r, at, size)? {
-            None => Ok(RegState::UNKNOWN),
-            Some((to, flags)) => {
-                let id = if flags.has(Flags::MAYBE_NULL) { self.new_id() } else { 0 };
-                Ok(RegState { id, ..RegState::pointer(Kind::Btf, flags, to.0) })
-            }
-        }
+        let value = self.object_field(ptr, r, at, size)?;
+        let id = if value.may_be_null() { self.new_id() } else { 0 };
+        Ok(RegState { id, ..value })
     }
 
     /// What a read of a kernel object gives: a pointer to another one, or else a number.
-    pub(crate) fn object_field(
-        &self,
-        ptr: &RegState,
-        r: Reg,
-        at: i64,
-        size: u32,
-    ) -> Check<Option<(TypeId, Flags)>> {
+    pub(crate) fn object_field(&self, ptr: &RegState, r: Reg, at: i64, size: u32) -> Check<RegState> {
         null_check::check(ptr, r, "reading it")?;
         let version = self.env.profile.version;
         let btf = self.kernel_btf()?;
@@ -60,10 +52,15 @@ impl<'a> Walk<'a> {
             return Err(kernel_object::refused(ptr, r, "it cannot be read like kernel memory"));
         }
         let ty = TypeId(ptr.aux);
-        let found = fields::field_at(btf, ty, at, size, version >= UNIONS_SINCE)
+        let found = fields::field_at(btf, ty, at, size, version >= UNIONS_SINCE, version >= UNTRUSTED_SINCE)
             .map_err(|why| kernel_object::refused(ptr, r, &why))?;
-        let Found::Pointer { to, flags, name } = found else { return Ok(None) };
-        Ok(Some((to, self.walked(btf, ptr, ty, to, flags, name))))
+        Ok(match found {
+            Found::Pointer { to, flags, name } => {
+                RegState::pointer(Kind::Btf, self.walked(btf, ptr, ty, to, flags, name), to.0)
+            }
+            Found::OtherPointer => RegState::pointer(Kind::Mem, Flags::UNTRUSTED_MEM, 0),
+            Found::Scalar | Found::Struct(_) => RegState::UNKNOWN,
+        })
     }
 
     /// How far the pointer in member `name` is trusted.

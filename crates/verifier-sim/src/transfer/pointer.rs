@@ -2,7 +2,7 @@
 
 use super::arithmetic::pointer_bits;
 use crate::explore::{Flow, Walk};
-use crate::rules::{Check, Rule, name, pointer_arithmetic};
+use crate::rules::{Check, Rule, name, null_check, pointer_arithmetic};
 use crate::state::{Kind, RegState};
 use ebpf_asm::{AluOp, Reg, Width};
 
@@ -34,6 +34,11 @@ impl Walk<'_> {
                 return Ok(Flow::Next);
             }
             return Err(pointer_arithmetic::refused(ptr, ptr_reg, "32-bit arithmetic would cut the pointer"));
+        }
+        if ptr.is_untrusted_mem() {
+            // It is read anywhere: what is added does not matter, and the sum is what `dst` was.
+            null_check::check(ptr, ptr_reg, "computing with it")?;
+            return Ok(Flow::Next);
         }
         pointer_arithmetic::check_kind(ptr, ptr_reg, op, known)?;
         pointer_arithmetic::check_offset(by, dst)?;
