@@ -358,7 +358,7 @@ impl Bounds {
     }
 
     /// Keeps the low `bytes` (1, 2 or 4) bytes, sign-extended to 64 bits.
-    pub(crate) fn sign_extend(&mut self, bytes: u32) {
+    pub(crate) fn sign_extend(&mut self, bytes: u32, era: Era) {
         let shift = 64 - bytes * 8;
         let extend = |v: u64| (v << shift) as i64 >> shift;
         if let Some(v) = self.as_const() {
@@ -377,8 +377,18 @@ impl Bounds {
                 return;
             }
         }
-        let (lo, hi) = (extend(1 << (bits - 1)), extend((1 << (bits - 1)) - 1));
-        *self = Bounds { smin: lo, smax: hi, smin32: lo as i32, smax32: hi as i32, ..Bounds::UNKNOWN };
+        let (mut lo, mut hi) = (extend(1 << (bits - 1)), extend((1 << (bits - 1)) - 1));
+        let (low, high) = (i64::from(self.smin32), i64::from(self.smax32));
+        *self = Bounds::UNKNOWN;
+        if era.has(Change::SextOfLowHalf) && lo <= low && high <= hi {
+            (lo, hi) = (low, high);
+            if (lo >= 0) == (hi >= 0) {
+                (self.umin, self.umax, self.umin32, self.umax32) =
+                    (lo as u64, hi as u64, lo as u32, hi as u32);
+                self.bits = Tnum::range(lo as u64, hi as u64);
+            }
+        }
+        (self.smin, self.smax, self.smin32, self.smax32) = (lo, hi, lo as i32, hi as i32);
     }
 
     /// As [`sign_extend`](Self::sign_extend) to 32 bits (`bytes` 1 or 2): touches only the low half.
@@ -524,7 +534,7 @@ pub(crate) mod tests {
                 prop_assert!(z.contains(v & ((1 << (bytes * 8)) - 1)), "{bytes}: {z:?}");
                 let shift = 64 - bytes * 8;
                 let mut s = b;
-                s.sign_extend(bytes);
+                s.sign_extend(bytes, era);
                 prop_assert!(s.contains(((v << shift) as i64 >> shift) as u64), "{bytes}: {s:?}");
                 if bytes < 4 {
                     let mut h = b;

@@ -190,7 +190,8 @@ impl Compare<'_> {
         }
         if old.is_iter() {
             // How often it gave a value does not matter: loops could not be closed otherwise.
-            let same = (old.reg.aux, old.reg.uid) == (cur.reg.aux, cur.reg.uid);
+            let body = |slot: &Slot| (slot.reg.flags, slot.reg.aux, slot.reg.uid);
+            let same = body(old) == body(cur);
             return cur.is_iter() && same && ids.same(old.reg.ref_id, cur.reg.ref_id);
         }
         if old.is_dynptr() {

@@ -50,7 +50,7 @@ pub(super) struct Pending {
 pub(super) struct Gen<'a> {
     pub(super) rng: &'a mut Rng,
     pub(super) a: Assembler,
-    ty: ProgType,
+    pub(super) ty: ProgType,
     kernel: V,
     pub(super) regs: [Holds; 10],
     /// Slots written, bit `i` for `r10 - 8 * (i + 1)`.
@@ -211,9 +211,10 @@ impl Gen<'_> {
     }
 
     fn action(&mut self) {
-        let common = if self.objects.is_some() { 112 } else { 100 };
+        let common = if self.objects.is_some() { 142 } else { 130 };
         match self.rng.below(common) {
-            100.. => self.object_action(),
+            130.. => self.object_action(),
+            100..130 => self.more(),
             0..8 => self.constant(),
             8..26 => self.arithmetic(),
             26..33 => self.copy(),
@@ -234,7 +235,7 @@ impl Gen<'_> {
 
     // ---- registers
 
-    fn any_reg(&mut self) -> Reg {
+    pub(super) fn any_reg(&mut self) -> Reg {
         r(self.rng.below(10) as u8)
     }
 
@@ -275,7 +276,7 @@ impl Gen<'_> {
         }
     }
 
-    fn imm(&mut self) -> i32 {
+    pub(super) fn imm(&mut self) -> i32 {
         match self.rng.below(10) {
             0..4 => self.rng.range(-4, 20) as i32,
             4..6 => 1i32.wrapping_shl(self.rng.below(32) as u32).wrapping_add(self.rng.range(-1, 1) as i32),
@@ -285,12 +286,20 @@ impl Gen<'_> {
         }
     }
 
+    pub(super) fn kernel(&self) -> V {
+        self.kernel
+    }
+
+    pub(super) fn isa_v4(&self) -> bool {
+        self.has(ISA_V4)
+    }
+
     /// Whether the kernel has this, which came with `since`.
-    fn has(&self, since: V) -> bool {
+    pub(super) fn has(&self, since: V) -> bool {
         self.kernel >= since
     }
 
-    fn width(&mut self) -> Width {
+    pub(super) fn width(&mut self) -> Width {
         if self.rng.chance(35) { Width::W32 } else { Width::W64 }
     }
 
@@ -312,7 +321,7 @@ impl Gen<'_> {
         self.set(dst, Holds::Number);
     }
 
-    fn arithmetic(&mut self) {
+    pub(super) fn arithmetic(&mut self) {
         const OPS: [AluOp; 16] = [
             AluOp::Add,
             AluOp::Add,
@@ -859,7 +868,7 @@ impl Gen<'_> {
         self.a.push(add(r(arg), off));
     }
 
-    fn ctx_arg(&mut self, arg: u8) {
+    pub(super) fn ctx_arg(&mut self, arg: u8) {
         let src = self.find(|h| h == Holds::Ctx).unwrap_or(r(6));
         self.a.push(mov(r(arg), Operand::Reg(src)));
     }

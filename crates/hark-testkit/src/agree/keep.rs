@@ -34,6 +34,14 @@ pub fn keep(
             let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
             let _ = write!(text, ", flags = {}, frozen = 1, data = \"{hex}\"", shape.flags);
         }
+        if let Some(inner) = &shape.inner {
+            let ty = map_type(inner.ty).map_or("unknown", |def| def.name);
+            let _ = write!(
+                text,
+                ", inner = {{ type = \"{ty}\", key = {}, value = {}, max = {} }}",
+                inner.key_size, inner.value_size, inner.max_entries
+            );
+        }
         text.push_str(" }");
     }
     let _ = write!(text, "]\n//! A kernel was seen to {verdict} it.\n{p}\n//= verdict\n// {verdict}\n");

@@ -17,6 +17,12 @@ pub const STACKS: u32 = 5;
 pub const EVENTS: u32 = 6;
 /// Index of the read-only array.
 pub const READ_ONLY: u32 = 8;
+/// Index of the array of programs.
+pub const PROGS: u32 = 7;
+/// Indices of those that are pushed to.
+pub const QUEUES: [u32; 3] = [10, 12, 13];
+/// Index of the array of arrays.
+pub const MAP_ARRAY: u32 = 14;
 /// Those with keys and values for any use.
 pub const TABLES: [u32; 7] = [0, 1, 3, 4, 8, 9, 11];
 
@@ -35,7 +41,14 @@ pub fn shapes() -> Vec<MapShape> {
         MapShape::new(MapType::LruHash, 16, 8, 16),
         MapShape::new(MapType::Queue, 0, 8, 16),
         MapShape::new(MapType::Hash, 4, 1024, 16),
+        MapShape::new(MapType::Stack, 0, 8, 16),
+        MapShape::new(MapType::BloomFilter, 0, 8, 16),
+        MapShape::new(MapType::ArrayOfMaps, 4, 4, 2),
+        MapShape::new(MapType::PercpuHash, 4, 24, 16),
+        MapShape::new(MapType::LruPercpuHash, 8, 8, 16),
+        MapShape::new(MapType::CgroupArray, 4, 4, 2),
     ];
+    maps[MAP_ARRAY as usize].inner = Some(Box::new(maps[0].clone()));
     let constants = &mut maps[READ_ONLY as usize];
     constants.flags = MapFlags::RDONLY_PROG;
     constants.frozen = true;
@@ -59,6 +72,8 @@ pub fn create_one(kernel: &dyn Kernel, i: usize, shape: &MapShape) -> bpf_syscal
     let name = format!("agree{i}");
     let mut map = MapCreate::new(&name, shape.ty, shape.key_size, shape.value_size, shape.max_entries);
     map.flags = shape.flags;
+    let inner = shape.inner.as_ref().map(|inner| create_one(kernel, i, inner)).transpose()?;
+    map.inner = inner.as_ref();
     let fd = kernel.map_create(&map)?;
     if let Some(data) = &shape.data {
         kernel.map_update(&fd, &[0; 4], data, UpdateMode::Any)?;

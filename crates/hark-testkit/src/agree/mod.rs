@@ -6,6 +6,7 @@
 pub mod generate;
 pub mod keep;
 pub mod maps;
+mod more;
 pub mod objects;
 pub mod rng;
 pub mod states;

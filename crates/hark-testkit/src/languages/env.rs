@@ -6,6 +6,7 @@ use hark_btf::{Btf, Kind};
 use verifier_sim::{MapShape, ProgEnv, SpecialField, SpecialKind};
 
 use crate::case::CaseFile;
+use crate::value::Value;
 
 /// The kernel that a case is about, if its header names none.
 const DEFAULT_KERNEL: &str = "6.1";
@@ -23,30 +24,31 @@ pub(super) fn prog_type(case: &CaseFile) -> Result<ProgType> {
 }
 
 /// `maps = [{ type = "hash", key = 4, value = 8, max = 16 }]`; the first is `map[0]`. `flags`, `frozen = 1` and `data`
-/// (hexadecimal) may follow, and `lock = OFFSET` of a lock in the value.
+/// (hexadecimal) may follow, and `lock = OFFSET` of a lock in the value, and
+/// `inner = { … }` of the maps in a map.
 pub(super) fn maps(case: &CaseFile) -> Result<Vec<MapShape>> {
     let Some(list) = case.get("maps") else { return Ok(Vec::new()) };
     let list = list.as_list().context("`maps` is a list")?;
-    list.iter()
-        .map(|map| {
-            let name = map.get("type").and_then(|v| v.as_str()).context("a map needs a `type`")?;
-            let Some(def) = map_type_by_name(name) else { bail!("no map type {name:?}") };
-            let number = |key: &str| -> Result<u32> {
-                let value =
-                    map.get(key).and_then(|v| v.as_int()).with_context(|| format!("a map needs `{key}`"))?;
-                u32::try_from(value).with_context(|| format!("`{key}` of a map"))
-            };
-            let mut shape = MapShape::new(def.ty, number("key")?, number("value")?, number("max")?);
-            shape.flags = map.get("flags").map_or(Ok(0), |_| number("flags"))?;
-            shape.frozen = map.get("frozen").and_then(|v| v.as_int()).is_some_and(|v| v != 0);
-            shape.data = map.get("data").and_then(|v| v.as_str()).map(bytes).transpose()?;
-            if let Some(off) = map.get("lock").and_then(|v| v.as_int()) {
-                let off = u32::try_from(off).context("`lock` of a map")?;
-                shape.special = vec![SpecialField { kind: SpecialKind::SpinLock, off, size: 4 }];
-            }
-            Ok(shape)
-        })
-        .collect()
+    list.iter().map(map).collect()
+}
+
+fn map(map: &Value) -> Result<MapShape> {
+    let name = map.get("type").and_then(|v| v.as_str()).context("a map needs a `type`")?;
+    let Some(def) = map_type_by_name(name) else { bail!("no map type {name:?}") };
+    let number = |key: &str| -> Result<u32> {
+        let value = map.get(key).and_then(|v| v.as_int()).with_context(|| format!("a map needs `{key}`"))?;
+        u32::try_from(value).with_context(|| format!("`{key}` of a map"))
+    };
+    let mut shape = MapShape::new(def.ty, number("key")?, number("value")?, number("max")?);
+    shape.flags = map.get("flags").map_or(Ok(0), |_| number("flags"))?;
+    shape.frozen = map.get("frozen").and_then(|v| v.as_int()).is_some_and(|v| v != 0);
+    shape.data = map.get("data").and_then(|v| v.as_str()).map(bytes).transpose()?;
+    if let Some(off) = map.get("lock").and_then(|v| v.as_int()) {
+        let off = u32::try_from(off).context("`lock` of a map")?;
+        shape.special = vec![SpecialField { kind: SpecialKind::SpinLock, off, size: 4 }];
+    }
+    shape.inner = map.get("inner").map(|inner| self::map(inner).map(Box::new)).transpose()?;
+    Ok(shape)
 }
 
 fn bytes(hex: &str) -> Result<Vec<u8>> {

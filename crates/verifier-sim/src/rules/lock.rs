@@ -12,7 +12,7 @@ const CALLS_SINCE: V = V(6, 9);
 /// First kernel in which kernel pointers are exchanged while a lock is held.
 const EXCHANGES_SINCE: V = V(6, 12);
 
-/// First kernel in which callbacks return within the sections of their callers.
+/// First kernel in which callbacks return within the sections of their callers, and tail calls in sections are refused.
 pub(crate) const KEPT_IN_CALLBACKS_SINCE: V = V(6, 13);
 
 /// The path ends.
@@ -27,6 +27,16 @@ pub(crate) fn check_none_held(st: &State) -> Check {
         return Err(
             Rule::Lock.reject(&[], "a read-side section of RCU is not left before the function returns")
         );
+    }
+    Ok(())
+}
+
+/// A tail call leaves the program.
+pub(crate) fn check_tail_call(version: V, st: &State) -> Check {
+    if version >= KEPT_IN_CALLBACKS_SINCE && (st.preempt_locks > 0 || st.rcu_locks > 0) {
+        let what =
+            if st.rcu_locks > 0 { "in a read-side section of RCU" } else { "while preemption is disabled" };
+        return Err(Rule::Lock.reject(&[], format!("a tail call cannot be made {what}")));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Pointers plus and minus numbers.
 
 use super::{Check, Rule, name};
+use crate::era::{Change, Era};
 use crate::state::{Kind, RegState};
 use ebpf_asm::{AluOp, Reg};
 
@@ -40,10 +41,12 @@ pub(crate) fn check_kind(ptr: &RegState, r: Reg, op: AluOp, constant: Option<i64
 }
 
 /// `value` as an offset to a pointer, or as a pointer, lies in the range that is computed with.
-pub(crate) fn check_offset(value: &RegState, r: Reg) -> Check {
+pub(crate) fn check_offset(era: Era, value: &RegState, r: Reg) -> Check {
     let out = |v: i64| v <= -MAX_VAR_OFF || v >= MAX_VAR_OFF;
     let known = value.val.as_const().is_some_and(|v| out(v as i64));
-    if known || out(i64::from(value.off)) || out(value.val.smin) {
+    // Kernels that follow all linked sums keep a number's distance elsewhere than a pointer's offset.
+    let counts = value.is_pointer() || !era.has(Change::LinkedSums);
+    if known || counts && out(i64::from(value.off)) || out(value.val.smin) {
         let why = if value.val.smin == i64::MIN {
             "an offset without a lower bound cannot be added to a pointer: compare it with a constant before"
         } else {

@@ -161,7 +161,7 @@ impl Walk<'_> {
             result.unlink();
         }
         match w {
-            Width::W64 => result.val.sign_extend(from.bytes()),
+            Width::W64 => result.val.sign_extend(from.bytes(), self.env.era),
             Width::W32 => {
                 result.val.sign_extend32(from.bytes());
                 result.val.zero_extend_32();

@@ -497,6 +497,7 @@ impl Walk<'_> {
         match def.id {
             HelperId::TAIL_CALL => {
                 reference::check_none_left(&self.st, "a tail call")?;
+                lock::check_tail_call(self.env.profile.version, &self.st)?;
                 if self.st.top > 0 {
                     return self.unsure("a tail call in a subprogram");
                 }

@@ -7,7 +7,9 @@ use crate::explore::{Flow, Walk};
 use crate::precise::{Linked, Place};
 use crate::prune::{IdMap, exactly};
 use crate::rules::Check;
-use crate::state::{ADD_CONST, ADD_CONST32, AT_PKT_END, BEYOND_PKT_END, CheckpointId, Flags, Kind, RegState, State};
+use crate::state::{
+    ADD_CONST, ADD_CONST32, AT_PKT_END, BEYOND_PKT_END, CheckpointId, Flags, Kind, RegState, State,
+};
 use ebpf_asm::{Cond, Operand, Reg, Width};
 
 /// Largest offset in a packet.
@@ -91,13 +93,9 @@ impl Walk<'_> {
         if older && rhs != Operand::Imm(0) {
             return None;
         }
-        // A pointer that is not NULL against the constant 0.
+        // A pointer that is not NULL against the constant 0. Its low half may well be 0.
         let (ptr, number) = if b.is_scalar() { (a, b) } else { (b, a) };
-        let zero = match w {
-            Width::W64 => number.as_const() == Some(0),
-            Width::W32 => number.is_scalar() && number.val.as_const32() == Some(0),
-        };
-        if !zero || !is_not_null(self.env.era, ptr) {
+        if w == Width::W32 || number.as_const() != Some(0) || !is_not_null(self.env.era, ptr) {
             return None;
         }
         match cond {

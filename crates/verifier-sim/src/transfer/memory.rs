@@ -54,7 +54,7 @@ impl Walk<'_> {
                 if !value.val.fits(size.bytes() * 8 - 1) {
                     value.unlink();
                 }
-                value.val.sign_extend(size.bytes());
+                value.val.sign_extend(size.bytes(), self.env.era);
             } else {
                 value.val.truncate(size.bytes(), self.env.era);
             }

@@ -41,8 +41,8 @@ impl Walk<'_> {
             return Ok(Flow::Next);
         }
         pointer_arithmetic::check_kind(ptr, ptr_reg, op, known)?;
-        pointer_arithmetic::check_offset(by, dst)?;
-        pointer_arithmetic::check_offset(ptr, ptr_reg)?;
+        pointer_arithmetic::check_offset(self.env.era, by, dst)?;
+        pointer_arithmetic::check_offset(self.env.era, ptr, ptr_reg)?;
         let mut r = *ptr;
         r.val.forget32();
         match op {
@@ -86,7 +86,7 @@ impl Walk<'_> {
                 ));
             }
         }
-        pointer_arithmetic::check_offset(&r, dst)?;
+        pointer_arithmetic::check_offset(self.env.era, &r, dst)?;
         r.val.sync(self.env.era);
         r.val.heal();
         self.write(dst, r)?;
