@@ -6,6 +6,17 @@ use hark_btf::{Btf, Kind, Type, TypeId};
 /// Deepest nesting that is followed.
 const MAX_STEPS: u32 = 64;
 
+/// How a kernel reads structures.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// Beyond the end there may be elements of a last array without a length.
+    pub(crate) flexible: bool,
+    /// What is in a union is not trusted.
+    pub(crate) unions: bool,
+    /// Pointers to numbers and the like are more than numbers.
+    pub(crate) others: bool,
+}
+
 /// What lies at an offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found<'a> {
@@ -26,22 +37,15 @@ pub(crate) enum Found<'a> {
     Struct(TypeId),
 }
 
-/// What a load of `size` bytes at `off` in a `ty` gives. `others`: pointers to numbers and the like are more than numbers.
+/// What a load of `size` bytes at `off` in a `ty` gives.
 ///
 /// # Errors
 /// Why there is nothing to load.
-pub(crate) fn field_at(
-    btf: &Btf,
-    ty: TypeId,
-    off: u32,
-    size: u32,
-    unions: bool,
-    others: bool,
-) -> Result<Found<'_>, String> {
+pub(crate) fn field_at(btf: &Btf, ty: TypeId, off: u32, size: u32, of: Reading) -> Result<Found<'_>, String> {
     let (mut id, mut off) = (ty, off);
     let mut flags = Flags::NONE;
     for _ in 0..MAX_STEPS {
-        match walk(btf, id, off, size, &mut flags, true, unions, others)? {
+        match walk(btf, id, off, size, &mut flags, of)? {
             Found::Struct(inner) => (id, off) = (inner, 0),
             Found::Pointer { to, flags: tags, name } => {
                 return Ok(Found::Pointer { to, flags: flags.with(tags), name });
@@ -63,7 +67,8 @@ pub(crate) fn nested_at(btf: &Btf, ty: TypeId, off: u32, need: TypeId, strict: b
             return false;
         }
         let mut flags = Flags::NONE;
-        match walk(btf, id, off, 1, &mut flags, false, true, false) {
+        let inside = Reading { flexible: false, unions: true, others: false };
+        match walk(btf, id, off, 1, &mut flags, inside) {
             Ok(Found::Struct(inner)) => {
                 if same_type(btf, inner, need) {
                     return true;
@@ -92,9 +97,7 @@ fn walk<'a>(
     off: u32,
     size: u32,
     flags: &mut Flags,
-    flexible: bool,
-    unions: bool,
-    others: bool,
+    of: Reading,
 ) -> Result<Found<'a>, String> {
     let (mut t, mut off) = (resolved(btf, ty)?, off);
     'again: for _ in 0..MAX_STEPS {
@@ -102,13 +105,13 @@ fn walk<'a>(
         if !t.kind().is_composite() {
             return Err(format!("{name} is no structure"));
         }
-        if unions && t.kind() == Kind::Union && t.vlen() != 1 {
+        if of.unions && t.kind() == Kind::Union && t.vlen() != 1 {
             *flags = flags.with(Flags::UNTRUSTED);
         }
         let whole = t.stated_size().unwrap_or(0);
         if u64::from(off) + u64::from(size) > u64::from(whole) {
             let beyond = || format!("{size} bytes at offset {off} are beyond struct {name} of {whole} bytes");
-            let last = t.members().last().filter(|_| flexible).ok_or_else(beyond)?;
+            let last = t.members().last().filter(|_| of.flexible).ok_or_else(beyond)?;
             let array = resolved(btf, last.ty)?.array().filter(|array| array.len == 0).ok_or_else(beyond)?;
             let start = last.bit_offset / 8;
             if off < start {
@@ -178,7 +181,7 @@ fn walk<'a>(
                 if to.kind().is_composite() {
                     return Ok(Found::Pointer { to: to.id(), flags: tags, name: member.name });
                 }
-                if others {
+                if of.others {
                     return Ok(Found::OtherPointer);
                 }
             }

@@ -146,7 +146,7 @@ pub(super) static ARGS: &[ArgsRow] = &[
     other(&[H::GETSOCKOPT], BY_SOCKET, &[SockCommonBtf, Anything, Anything, Mem(Write), Len]),
     // The stack had to be initialised where the registers come from no context of their own.
     until(
-        V(7, 3),
+        V(6, 18),
         &[H::GET_STACK],
         ProgSet::of(&[P::RawTracepoint, P::RawTracepointWritable, P::Tracing, P::Lsm, P::Syscall]),
         &[Ctx, Mem(Read), LenOrZero, Anything],

@@ -31,14 +31,15 @@ pub(crate) fn check_none_held(st: &State) -> Check {
     Ok(())
 }
 
-/// A tail call leaves the program.
-pub(crate) fn check_tail_call(version: V, st: &State) -> Check {
-    if version >= KEPT_IN_CALLBACKS_SINCE && (st.preempt_locks > 0 || st.rcu_locks > 0) {
-        let what =
-            if st.rcu_locks > 0 { "in a read-side section of RCU" } else { "while preemption is disabled" };
-        return Err(Rule::Lock.reject(&[], format!("a tail call cannot be made {what}")));
-    }
-    Ok(())
+/// `what` may leave the program.
+pub(crate) fn check_leaving(version: V, st: &State, what: &str) -> Check {
+    let place = match st {
+        _ if version < KEPT_IN_CALLBACKS_SINCE => return Ok(()),
+        State { rcu_locks: 1.., .. } => "in a read-side section of RCU",
+        State { preempt_locks: 1.., .. } => "while preemption is disabled",
+        _ => return Ok(()),
+    };
+    Err(Rule::Lock.reject(&[], format!("{what} cannot be made {place}")))
 }
 
 /// A call while a lock is held.

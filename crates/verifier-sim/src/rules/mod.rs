@@ -35,6 +35,7 @@ pub(crate) mod return_value;
 pub(crate) mod spill_size;
 pub(crate) mod stack_bounds;
 pub(crate) mod stack_depth;
+pub(crate) mod tail_call;
 pub(crate) mod writable_memory;
 
 /// Result of a check.

@@ -1,5 +1,6 @@
 //! Stack of all frames together.
 
+use super::tail_call::CALLERS_STACK;
 use super::{Check, Rule};
 use crate::era::Change;
 use crate::explore::Walk;
@@ -39,6 +40,12 @@ pub(crate) fn check(walk: &Walk<'_>) -> Check {
     let mut entered = true;
     loop {
         if std::mem::take(&mut entered) {
+            if subprog > 0 && depth >= CALLERS_STACK && makes_tail_calls(walk, subprog) {
+                return Err(Rule::StackDepth.reject(
+                    &[],
+                    format!("a function with a tail call is called from frames of {depth} bytes; they may have less than {CALLERS_STACK}"),
+                ));
+            }
             if !private {
                 modes[subprog] = Mode::Shared;
             } else if modes[subprog] == Mode::Unknown {
@@ -79,6 +86,12 @@ pub(crate) fn check(walk: &Walk<'_>) -> Check {
         }
         (subprog, at) = (caller, next);
     }
+}
+
+fn makes_tail_calls(walk: &Walk<'_>, subprog: usize) -> bool {
+    let (first, end) = walk.env.cfg.range_of(subprog as u32);
+    let call = Insn::Call(Callee::Helper(HelperId::TAIL_CALL.0));
+    walk.env.p.insns[first as usize..end as usize].contains(&call)
 }
 
 /// Whether large frames of this program type do not count.

@@ -99,7 +99,7 @@ impl Walk<'_> {
         Ok(Flow::End)
     }
 
-    fn leave(&mut self) -> Check<Flow> {
+    pub(super) fn leave(&mut self) -> Check<Flow> {
         let value = *self.st.reg(Reg::R0);
         if value.kind == Kind::Stack {
             return Err(Rule::ReturnValue

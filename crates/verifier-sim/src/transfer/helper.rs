@@ -7,7 +7,7 @@ use crate::era::Change;
 use crate::explore::{Flow, Walk};
 use crate::rules::{
     Check, Rule, argument, argument_length, context_access, format_string, helper_allowed, initialised_stack,
-    lock, map_helper, packet_bounds, reference,
+    lock, map_helper, packet_bounds, reference, tail_call,
 };
 use crate::state::{Byte, Flags, Frame, Kind, Ref, RegState};
 use bpf_facts::{Arg, DynptrArg, HelperDef, HelperId, MapType, MemAccess, Ret, V};
@@ -15,6 +15,9 @@ use ebpf_asm::{Operand, Reg};
 
 /// Largest negative error number.
 const MAX_ERRNO: i64 = 4095;
+
+/// First kernel that walks on in the caller after a tail call of a subprogram.
+const TAIL_CALLS_RETURN_SINCE: V = V(6, 18);
 
 /// What the arguments of a call were found to be.
 #[derive(Default)]
@@ -67,17 +70,33 @@ impl Walk<'_> {
             self.release(call.ref_id)?;
         }
         let called = self.check_special(def, &call)?;
-        if def.flags.clobbers_packet {
+        let stays = def.id == HelperId::TAIL_CALL && self.env.profile.version >= TAIL_CALLS_RETURN_SINCE;
+        if def.flags.clobbers_packet && !stays {
             self.forget_packets();
         }
         self.clobber_caller_saved();
         let result = self.result(def, &call)?;
         *self.st.reg_mut(Reg::R0) = result;
+        if stays && self.st.top > 0 {
+            return self.tail_call_in_subprogram();
+        }
         if let Some((frame, entry)) = called {
             self.st.push_frame(frame);
             return Ok(Flow::To(entry));
         }
         Ok(Flow::Next)
+    }
+
+    /// To the caller, a tail call that is made is a return; one that is not made goes on here.
+    fn tail_call_in_subprogram(&mut self) -> Check<Flow> {
+        if self.st.cur().callback.is_some() {
+            return self.unsure("a tail call in a callback");
+        }
+        tail_call::check_subprogram(self.env, self.st.cur().subprog)?;
+        self.fork(self.pc + 1)?;
+        self.forget_packets();
+        *self.st.reg_mut(Reg::R0) = RegState::UNKNOWN;
+        self.leave()
     }
 
     fn check_arg(&mut self, def: &HelperDef, args: &[Arg; 5], i: usize, call: &mut Call) -> Check {
@@ -497,8 +516,8 @@ impl Walk<'_> {
         match def.id {
             HelperId::TAIL_CALL => {
                 reference::check_none_left(&self.st, "a tail call")?;
-                lock::check_tail_call(self.env.profile.version, &self.st)?;
-                if self.st.top > 0 {
+                lock::check_leaving(self.env.profile.version, &self.st, "a tail call")?;
+                if self.st.top > 0 && self.env.profile.version < TAIL_CALLS_RETURN_SINCE {
                     return self.unsure("a tail call in a subprogram");
                 }
                 let index = Reg::R3;

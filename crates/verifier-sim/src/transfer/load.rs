@@ -1,7 +1,7 @@
 //! Two-slot loads, and packet loads of classic BPF.
 
 use crate::explore::{Flow, Walk};
-use crate::rules::{Check, Rule, callback, context_access, frame_pointer, reference};
+use crate::rules::{Check, Rule, callback, context_access, frame_pointer, lock, reference};
 use crate::state::{Flags, Kind, RegState};
 use bpf_facts::ProgType;
 use ebpf_asm::{Imm64, Reg};
@@ -36,6 +36,7 @@ impl Walk<'_> {
         }
         let ctx = self.read(Reg::R6)?;
         reference::check_none_left(&self.st, "a packet load, which may end the program")?;
+        lock::check_leaving(self.env.profile.version, &self.st, "a packet load, which may end the program,")?;
         if ctx.kind != Kind::Ctx {
             return Err(Rule::ContextAccess
                 .reject(&[Reg::R6], format!("r6 holds {ctx}; packet loads need the context there")));

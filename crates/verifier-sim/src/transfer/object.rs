@@ -52,7 +52,12 @@ impl<'a> Walk<'a> {
             return Err(kernel_object::refused(ptr, r, "it cannot be read like kernel memory"));
         }
         let ty = TypeId(ptr.aux);
-        let found = fields::field_at(btf, ty, at, size, version >= UNIONS_SINCE, version >= UNTRUSTED_SINCE)
+        let reading = fields::Reading {
+            flexible: true,
+            unions: version >= UNIONS_SINCE,
+            others: version >= UNTRUSTED_SINCE,
+        };
+        let found = fields::field_at(btf, ty, at, size, reading)
             .map_err(|why| kernel_object::refused(ptr, r, &why))?;
         Ok(match found {
             Found::Pointer { to, flags, name } => {
