@@ -3,6 +3,7 @@
 use crate::rules::{Rule, jump_target, reachable};
 use bpf_facts::{HelperId, helper};
 use ebpf_asm::{AluOp, AtomicOp, Callee, Imm64, Insn, InsnIdx, Operand, Program, Reg};
+use hark_btf::{Btf, TypeId};
 
 /// What the walk needs to know of an instruction before it begins.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,7 +46,11 @@ impl Cfg {
     ///
     /// # Errors
     /// The first instruction that breaks a rule.
-    pub(crate) fn of(p: &Program, iter_next: &[u32]) -> Result<Cfg, (InsnIdx, Box<crate::Stop>)> {
+    pub(crate) fn of(
+        p: &Program,
+        btf: Option<&Btf>,
+        iter_next: &[u32],
+    ) -> Result<Cfg, (InsnIdx, Box<crate::Stop>)> {
         let n = p.insns.len() as u32;
         if n == 0 {
             return Err((InsnIdx(0), Rule::JumpTarget.reject(&[], "the program has no instructions")));
@@ -63,7 +68,7 @@ impl Cfg {
             (point.prune, point.force, point.iter_next) = (true, true, true);
         }
         cfg.check_reachable(p)?;
-        cfg.compute_live(p);
+        cfg.compute_live(p, btf);
         Ok(cfg)
     }
 
@@ -140,8 +145,8 @@ impl Cfg {
     }
 
     /// Fixpoint of "may be read before being written", per subprogram.
-    fn compute_live(&mut self, p: &Program) {
-        let effects: Vec<(u16, u16)> = p.insns.iter().map(effect).collect();
+    fn compute_live(&mut self, p: &Program, btf: Option<&Btf>) {
+        let effects: Vec<(u16, u16)> = p.insns.iter().map(|insn| effect(insn, btf)).collect();
         let mut changed = true;
         while changed {
             changed = false;
@@ -218,7 +223,7 @@ const CALLER_SAVED: u16 = 0x3f;
 const ARGUMENTS: u16 = 0x3e;
 
 /// Registers read and registers written, one bit each.
-fn effect(insn: &Insn) -> (u16, u16) {
+fn effect(insn: &Insn, btf: Option<&Btf>) -> (u16, u16) {
     match insn {
         Insn::Alu { op: AluOp::Mov, dst, src, .. } => (operand_bit(src), bit(*dst)),
         Insn::Alu { dst, src, .. } => (operand_bit(src) | bit(*dst), bit(*dst)),
@@ -243,11 +248,18 @@ fn effect(insn: &Insn) -> (u16, u16) {
         Insn::LoadImm64 { dst, .. } => (0, bit(*dst)),
         Insn::Jump { .. } | Insn::MayGoto { .. } => (0, 0),
         Insn::JumpIf { lhs, rhs, .. } => (bit(*lhs) | operand_bit(rhs), 0),
-        Insn::Call(Callee::Helper(id)) => {
-            let args = helper(HelperId(*id)).map_or(5, bpf_facts::HelperDef::n_args);
+        Insn::Call(callee) => {
+            let args = match callee {
+                Callee::Helper(id) => helper(HelperId(*id)).map_or(5, bpf_facts::HelperDef::n_args),
+                Callee::Kfunc { btf_id, module: 0 } => {
+                    let func = btf.and_then(|btf| btf.type_by_id(TypeId(*btf_id)));
+                    let proto = func.and_then(|func| btf?.type_by_id(func.target()?));
+                    proto.map_or(5, |proto| proto.params().len().min(5))
+                }
+                Callee::Local(_) | Callee::Kfunc { .. } => 5,
+            };
             (ARGUMENTS & ((1 << (args + 1)) - 1), CALLER_SAVED)
         }
-        Insn::Call(Callee::Local(_) | Callee::Kfunc { .. }) => (ARGUMENTS, CALLER_SAVED),
         Insn::Exit => (bit(Reg::R0), 0),
     }
 }

@@ -351,7 +351,7 @@ pub fn verify(p: &Program, prog: &ProgEnv<'_>, profile: &KernelProfile, o: &Opti
         report.stop(at, vec![at], *stop);
         return report;
     }
-    let cfg = match cfg::Cfg::of(p, &transfer::iter_next_calls(p, prog.btf)) {
+    let cfg = match cfg::Cfg::of(p, prog.btf, &transfer::iter_next_calls(p, prog.btf)) {
         Ok(cfg) => cfg,
         Err((at, stop)) => {
             report.stop(at, vec![at], *stop);
