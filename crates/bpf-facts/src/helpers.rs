@@ -204,6 +204,8 @@ pub struct HelperFlags {
     pub overwrites: bool,
     /// Keeps `R1`–`R5` beyond its arguments, and `R0` if it returns nothing (`bpf_fastcall`, since 6.12).
     pub fastcall: bool,
+    /// Takes further arguments, of any kind, in the registers that are left: values for a format.
+    pub more_args: bool,
 }
 
 /// What there is to know of a helper.

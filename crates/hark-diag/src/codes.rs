@@ -60,6 +60,7 @@ codes! {
     ASSERTION = 311 "assertion" "The script itself refuses: a static_assert() does not hold, or fail() stands where it is reached.";
     UNASSIGNED = 312 "unassigned" "A variable that is declared without a value is read before any statement assigns it; it is zero there, which may not be what was meant.";
     NEEDLESS_CAST = 313 "needless-cast" "The expression has the type already that it is cast to. The cast can go, or another type was meant.";
+    DEBUGGING = 314 "debugging" "debugf() writes to the kernel's trace_pipe, which all tracers share and which is slow. It helps to find out what a script does; printf() is for output that is meant to stay.";
     BAD_PROBE = 401 "bad-probe" "The attach point is not well-formed for its probe type; the message shows the form it takes.";
     UNKNOWN_PROBE_TYPE = 402 "unknown-probe-type" "There is no probe type of this name. `hark -l` lists what exists.";
     NO_SUCH_PROBE = 403 "no-such-probe" "The kernel or binary has nothing of this name to attach to. Set `config = { missing_probes = \"warn\" }` to go on without.";

@@ -221,6 +221,7 @@ const PLAIN: HelperFlags = HelperFlags {
     only_result: false,
     overwrites: false,
     fastcall: false,
+    more_args: false,
 };
 const GPL: HelperFlags = HelperFlags { gpl_only: true, ..PLAIN };
 const SLEEPS: HelperFlags = HelperFlags { may_sleep: true, ..PLAIN };
@@ -232,6 +233,7 @@ const TARGET: HelperFlags = HelperFlags { by_target: true, ..PLAIN };
 const TELLS: HelperFlags = HelperFlags { only_result: true, ..PLAIN };
 const FILLS: HelperFlags = HelperFlags { overwrites: true, ..PLAIN };
 const FASTCALL: HelperFlags = HelperFlags { fastcall: true, ..PLAIN };
+const FORMATS: HelperFlags = HelperFlags { more_args: true, ..PLAIN };
 
 impl HelperFlags {
     const fn and(self, more: HelperFlags) -> HelperFlags {
@@ -246,6 +248,7 @@ impl HelperFlags {
             only_result: self.only_result | more.only_result,
             overwrites: self.overwrites | more.overwrites,
             fastcall: self.fastcall | more.fastcall,
+            more_args: self.more_args | more.more_args,
         }
     }
 }
@@ -292,7 +295,7 @@ helpers! {
     3 MAP_DELETE_ELEM "map_delete_elem" (ConstMapPtr, MapKey) -> Ret::Scalar; V(3, 19), EVERY, UPDATE, PACKET;
     4 PROBE_READ "probe_read" (Mem(Write), LenOrZero, Anything) -> Ret::Scalar; V(4, 1), TRACING_LIKE, &[], GPL.and(FILLS);
     5 KTIME_GET_NS "ktime_get_ns" () -> Ret::Scalar; V(4, 1), EVERY, &[], TELLS;
-    6 TRACE_PRINTK "trace_printk" (Mem(Read), Len) -> Ret::Scalar; V(4, 1), EVERY, &[], GPL;
+    6 TRACE_PRINTK "trace_printk" (Mem(Read), Len) -> Ret::Scalar; V(4, 1), EVERY, &[], GPL.and(FORMATS);
     7 GET_PRANDOM_U32 "get_prandom_u32" () -> Ret::Scalar; V(4, 1), EVERY, &[], TELLS;
     8 GET_SMP_PROCESSOR_ID "get_smp_processor_id" () -> Ret::Scalar; V(4, 1), BASE, &[], PURE.and(FASTCALL);
     9 SKB_STORE_BYTES "skb_store_bytes" (Ctx, Anything, Mem(Read), Len, Anything) -> Ret::Scalar; V(4, 1), ProgSet::of(&[P::SchedCls, P::SchedAct, P::LwtXmit, P::SkSkb]), &[], CLOBBERS;

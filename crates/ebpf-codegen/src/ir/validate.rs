@@ -346,7 +346,7 @@ impl Validator<'_> {
             return self.fault(format!("there is no helper {}", id.0));
         };
         let n = def.args.iter().take_while(|a| **a != Arg::None).count();
-        if args.len() != n && !(def.name == "trace_printk" && args.len() >= 2 && args.len() <= n) {
+        if args.len() < n || args.len() > n && !def.flags.more_args {
             return self.fault(format!("{} takes {n} arguments", def.name));
         }
         for (&arg, want) in args.iter().zip(&def.args) {
@@ -356,8 +356,7 @@ impl Validator<'_> {
             let null = self.func.as_const(arg) == Some(0);
             let memory = pointer && !is_map && !is_func;
             let ok = match want {
-                Arg::None => true,
-                Arg::Anything | Arg::Scalar => !is_func,
+                Arg::None | Arg::Anything | Arg::Scalar => !is_func,
                 Arg::ConstMapPtr => pointer && !is_func,
                 Arg::Func => is_func,
                 Arg::Len | Arg::LenOrZero | Arg::ConstAllocSize => !pointer,

@@ -186,6 +186,7 @@ fn helper(f: &Function, id: bpf_facts::HelperId, args: &[Value], e: &mut Effects
             Arg::Anything | Arg::Scalar | Arg::ConstStr => e.reads.push(place(f, arg, 0, None)),
             Arg::UninitMapValue => e.writes.push((place(f, arg, 0, None), false)),
             Arg::IntPtr(len) => e.writes.push((place(f, arg, 0, Some(*len)), false)),
+            Arg::None if def.flags.more_args => e.reads.push(place(f, arg, 0, None)),
             Arg::None | Arg::Ctx | Arg::CtxOrNull | Arg::ConstMapPtr => {}
             _ => e.escape(f, arg),
         }

@@ -3,6 +3,7 @@
 use super::control::require_unsafe;
 use super::{
     Builtin, BuiltinCall, CheckError, Doc, arg, call_expr, const_text_arg, error, error_with_help, int_arg,
+    kernel_format,
 };
 use crate::lower::{Lower, Mem, Val};
 use crate::sema::Checker;
@@ -30,6 +31,11 @@ pub(super) static ALL: &[&dyn Builtin] = &[
         kind: Kind::Warning,
         text: "Prints a warning with its place in the script to standard error.",
     },
+    &Formatted {
+        name: "debugf",
+        kind: Kind::Debug,
+        text: "Writes formatted text to the kernel's trace_pipe, for a look beside the output. All tracers share it and it is slow, so a warning says that it is used. The kernel formats: it takes three arguments, and knows %d, %u, %x, %X and %s.",
+    },
     &Print,
     &Join,
 ];
@@ -51,6 +57,7 @@ enum Kind {
     System,
     Error,
     Warning,
+    Debug,
 }
 
 /// `printf` and everything that takes a format.
@@ -71,6 +78,7 @@ impl Builtin for Formatted {
             Kind::System => "system(\"format\", …)",
             Kind::Error => "errorf(\"format\", …)",
             Kind::Warning => "warnf(\"format\", …)",
+            Kind::Debug => "debugf(\"format\", …)",
         };
         Doc { signature, text: self.text }
     }
@@ -96,14 +104,24 @@ impl Builtin for Formatted {
         let types: Vec<Ty> = args.iter().map(|e| e.ty.ty(cx.types)).collect();
         format.check(&types).map_err(|e| bad(e.message))?;
         if self.kind == Kind::Printf
-            && let Some(why) = super::seq::refusal(cx, &format, &args)
+            && let Some(why) = kernel_format::seq_refusal(cx, &format, &args)
         {
             return Err(bad(format!("the kernel itself formats what a pinned iterator prints, and {why}")));
+        }
+        if self.kind == Kind::Debug {
+            if let Some(why) = kernel_format::trace_refusal(&format, &args) {
+                return Err(bad(format!("the kernel itself formats what debugf() writes, and {why}")));
+            }
+            let message = "debugf() is meant for a look by hand: it is slow, and its text mixes with others'";
+            let diag = Diagnostic::warning(Code::DEBUGGING, call.span, message).with_help(
+                "read it from /sys/kernel/tracing/trace_pipe; printf() is quick and hark prints it",
+            );
+            cx.report(diag);
         }
         let format = Arc::new(format);
         let data = match self.kind {
             Kind::Error | Kind::Warning => CallData::Message(format, cx.expanded_from().into()),
-            Kind::Printf | Kind::Cat | Kind::System => CallData::Format(format),
+            Kind::Printf | Kind::Cat | Kind::System | Kind::Debug => CallData::Format(format),
         };
         Ok(call_expr(self, args, data, Type::Void, call.span))
     }
@@ -114,7 +132,11 @@ impl Builtin for Formatted {
             _ => return Val::None,
         };
         if self.kind == Kind::Printf && cx.unit.context.pinned {
-            super::seq::printf(cx, format, &call.args);
+            kernel_format::seq_printf(cx, format, &call.args);
+            return Val::None;
+        }
+        if self.kind == Kind::Debug {
+            kernel_format::trace_printk(cx, format, &call.args);
             return Val::None;
         }
         let span = cx.here();
@@ -122,7 +144,7 @@ impl Builtin for Formatted {
         cx.send(span, &args, |args| {
             let text = TextFormat { format: Format::clone(format), args };
             match self.kind {
-                Kind::Printf => EventKind::Printf(text),
+                Kind::Printf | Kind::Debug => EventKind::Printf(text),
                 Kind::Cat => EventKind::Cat(text),
                 Kind::System => EventKind::System(text),
                 Kind::Error => EventKind::Message(Severity::Error, text, calls),
