@@ -2,6 +2,7 @@
 
 mod attach;
 mod codegen;
+mod compile;
 mod events;
 mod measure;
 mod overhead;
@@ -35,13 +36,16 @@ pub(crate) fn run(what: &str, flags: &[String]) -> Result<bool> {
     };
     match what {
         "startup" => startup(with_peer),
+        "compile" => compile::run(),
         "vm" => vm(),
         "verify" => verify(),
         "attach" => side_by_side(with_peer, "attach", "Attaching and leaving", attach::run),
         "events" => side_by_side(with_peer, "events", "Events", events::run),
         "overhead" => side_by_side(with_peer, "overhead", "Overhead", overhead::run),
         other => {
-            bail!("no benchmark {other}; there are: startup, vm, verify, attach, events, overhead, codegen")
+            bail!(
+                "no benchmark {other}; there are: startup, compile, vm, verify, attach, events, overhead, codegen"
+            )
         }
     }
 }

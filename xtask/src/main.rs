@@ -43,7 +43,7 @@ usage: cargo xtask COMMAND
       --seed N --count N    so many generated programs per type, from this seed on
       --objects FILE…       programs of C objects instead; --count N: and so many mutations of each
   fuzz TARGET [--minutes N] fuzz one of the targets in fuzz/fuzz_targets; found input goes to fuzz/artifacts
-  bench WHAT [--no-peer]    measure: startup, vm, verify, attach, events, overhead, codegen
+  bench WHAT [--no-peer]    measure: startup, compile, vm, verify, attach, events, overhead, codegen
       --only TEXT           codegen: only scripts whose name contains TEXT; the result is not recorded
       --no-times            codegen: not what events cost; the result is not recorded
   soak [--minutes N] [--guest VERSION]
