@@ -180,6 +180,11 @@ impl Machine<'_> {
         self.memory.write(addr, len).map_err(|fault| Trap { at, kind: TrapKind::Access(fault) })
     }
 
+    /// Whether a function of the program is running that was called by another.
+    pub fn is_nested(&self) -> bool {
+        self.depth > 1
+    }
+
     /// Calls the function at the guest's address `function`.
     ///
     /// # Errors

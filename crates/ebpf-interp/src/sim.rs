@@ -7,6 +7,7 @@
 mod helpers;
 mod kernel;
 mod maps;
+mod queue;
 mod ring;
 mod sites;
 mod task;
@@ -19,7 +20,7 @@ use self::helpers::World;
 use crate::code::Code;
 use crate::machine::{Entry, Helpers, Observer, observe, run};
 use crate::memory::{Access, Memory};
-use crate::trap::Trap;
+use crate::trap::{Trap, TrapKind};
 use bpf_facts::{Arch, ProgType, ctx_layout};
 use bpf_syscall::wait::Timer;
 use bpf_syscall::{Errno, ProgFd, Result, SysError};
@@ -256,18 +257,26 @@ impl State {
         observer: Option<&mut Observer<'_>>,
     ) -> Result<u64> {
         let State { memory, world, programs, .. } = self;
-        let program = &mut programs[program];
         let home = world.cpu;
         world.cpu = cpu.unwrap_or(home);
-        let access = if program.ty == ProgType::Syscall { Access::ReadWrite } else { Access::Read };
+        world.tail_calls = 0;
+        let access = if programs[program].ty == ProgType::Syscall { Access::ReadWrite } else { Access::Read };
         let region = memory.add(ctx.to_vec(), access);
         let entry = Entry { packet, fuel: self.fuel, ..Entry::with_context(memory.address(region, 0)) };
-        let code = Arc::clone(&program.code);
+        let (mut running, mut observer) = (program, observer);
         let begun = Instant::now();
-        let result = match observer {
-            Some(observer) => observe(&code, memory, world, entry, observer),
-            None => run(&code, memory, world, entry),
+        let result = loop {
+            let code = Arc::clone(&programs[running].code);
+            let result = match &mut observer {
+                Some(observer) => observe(&code, memory, world, entry, observer),
+                None => run(&code, memory, world, entry),
+            };
+            match result {
+                Err(Trap { kind: TrapKind::TailCall(next), .. }) => running = next,
+                ended => break ended,
+            }
         };
+        let program = &mut programs[program];
         if self.statistics {
             program.run_cnt += 1;
             program.run_time_ns += begun.elapsed().as_nanos() as u64;

@@ -38,6 +38,8 @@ pub enum TrapKind {
     Kfunc(u32),
     /// An instruction that needs what is not simulated.
     Unsupported(&'static str),
+    /// No fault: the run goes on as this program of the kernel, with the same context.
+    TailCall(usize),
     /// Not the address of a function.
     NoFunction(u64),
 }
@@ -65,6 +67,7 @@ impl fmt::Display for TrapKind {
             TrapKind::Refused(id, why) => write!(f, "helper {}: {why}", name(id)),
             TrapKind::Kfunc(id) => write!(f, "kernel function with BTF id {id} is not simulated"),
             TrapKind::Unsupported(what) => write!(f, "{what} not simulated"),
+            TrapKind::TailCall(_) => f.write_str("goes on as another program"),
             TrapKind::NoFunction(address) => write!(f, "there is no function at {address:#x}"),
         }
     }

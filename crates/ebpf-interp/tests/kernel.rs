@@ -304,3 +304,72 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn queues_stacks_and_sets_take_values_without_keys() {
+    let kernel = sim();
+    let maps = [MapType::Queue, MapType::Stack, MapType::BloomFilter].map(|ty| map(&kernel, ty, 0, 8, 2));
+    let maps: Vec<&MapFd> = maps.iter().collect();
+    let push = |n: u32, value: i32, flags: i32| {
+        let text = format!(
+            "*(u64 *)(r10 - 8) = {value}\nr1 = map[{n}] ll\nr2 = r10\nr2 += -8\nr3 = {flags}\ncall map_push_elem\nexit"
+        );
+        run(&kernel, &maps, &text).cast_signed()
+    };
+    let next = |n: u32, how: &str| {
+        let text = format!(
+            "*(u64 *)(r10 - 8) = 9\nr1 = map[{n}] ll\nr2 = r10\nr2 += -8\ncall map_{how}_elem\nr1 = *(u64 *)(r10 - 8)\nr0 <<= 8\nr0 += r1\nexit"
+        );
+        run(&kernel, &maps, &text).cast_signed()
+    };
+    let failed = |errno: Errno| -(errno.0 << 8);
+    for n in 0..2 {
+        assert_eq!([push(n, 1, 0), push(n, 2, 0), push(n, 3, 0)], [0, 0, -Errno::E2BIG.0]);
+        assert_eq!(push(n, 3, 2), 0);
+    }
+    assert_eq!([next(0, "peek"), next(0, "pop"), next(0, "pop")], [2, 2, 3]);
+    assert_eq!([next(1, "peek"), next(1, "pop"), next(1, "pop")], [3, 3, 2]);
+    assert_eq!([next(0, "pop"), next(1, "peek")], [failed(Errno::ENOENT); 2]);
+    assert_eq!(next(2, "peek"), failed(Errno::ENOENT) + 9);
+    assert_eq!([push(2, 9, 0), push(2, 9, 0), next(2, "peek")], [0, 0, 9]);
+}
+
+#[test]
+fn maps_in_maps_are_looked_up_twice() {
+    let kernel = sim();
+    let inner = map(&kernel, MapType::Array, 4, 8, 2);
+    let value = 77u64.to_le_bytes();
+    kernel.map_update(&inner, &1u32.to_le_bytes(), &value, UpdateMode::Any).expect("an element");
+    let outer = map(&kernel, MapType::ArrayOfMaps, 4, 4, 2);
+    let fd = inner.as_raw_fd().to_le_bytes();
+    kernel.map_update(&outer, &1u32.to_le_bytes(), &fd, UpdateMode::Any).expect("a map is put in");
+    let text = |index: u32| {
+        format!(
+            "*(u32 *)(r10 - 4) = {index}\nr1 = map[0] ll\nr2 = r10\nr2 += -4\ncall map_lookup_elem\nif r0 == 0 goto out\nr1 = r0\nr2 = r10\nr2 += -4\ncall map_lookup_elem\nif r0 == 0 goto out\nr0 = *(u64 *)(r0 + 0)\nout:\nexit"
+        )
+    };
+    assert_eq!(run(&kernel, &[&outer], &text(1)), 77);
+    assert_eq!(run(&kernel, &[&outer], &text(0)), 0);
+    assert_eq!(kernel.map_delete(&outer, &1u32.to_le_bytes()), Ok(true));
+    assert_eq!(run(&kernel, &[&outer], &text(1)), 0);
+    let number = kernel.map_update(&outer, &[0; 4], &(-1i32).to_le_bytes(), UpdateMode::Any);
+    assert_eq!(number.map_err(|e| e.errno), Err(Errno::EBADF));
+}
+
+#[test]
+fn tail_calls_go_on_as_another_program() {
+    let kernel = sim();
+    let table = map(&kernel, MapType::ProgArray, 4, 4, 2);
+    let call = |index: u32| format!("r6 = r1\nr2 = map[0] ll\nr3 = {index}\ncall tail_call\nr0 = 5\nexit");
+    let last = load(&kernel, ProgType::RawTracepoint, &[], "r0 = 42\nexit");
+    assert_eq!(run(&kernel, &[&table], &call(0)), 5, "there is no program yet");
+    let fd = last.as_raw_fd().to_le_bytes();
+    kernel.map_update(&table, &[0; 4], &fd, UpdateMode::Any).expect("a program is put in");
+    assert_eq!(run(&kernel, &[&table], &call(0)), 42);
+    // One that calls itself comes to an end, too.
+    let own = load(&kernel, ProgType::RawTracepoint, &[&table], &call(1));
+    kernel
+        .map_update(&table, &1u32.to_le_bytes(), &own.as_raw_fd().to_le_bytes(), UpdateMode::Any)
+        .expect("itself");
+    assert_eq!(kernel.prog_test_run(&own, &TestRun::default()).expect("it ends").retval, 5);
+}

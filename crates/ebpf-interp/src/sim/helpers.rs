@@ -5,7 +5,7 @@ use super::{SimClock, Task};
 use crate::machine::{Helpers, Machine};
 use crate::memory::Memory;
 use crate::trap::{Trap, TrapKind};
-use bpf_facts::{Arch, Feature, HelperId, KernelProfile, call_convention};
+use bpf_facts::{Arch, Feature, HelperId, KernelProfile, MapType, call_convention};
 use bpf_syscall::clock::Clock;
 use bpf_syscall::{Errno, UpdateMode};
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ const MAPS: u32 = 0xfd00_0000;
 const COMM: usize = 16;
 /// Most iterations of `bpf_loop` (`BPF_MAX_LOOPS`).
 const MAX_LOOPS: u64 = 8 << 20;
+/// Most tail calls of one run (`MAX_TAIL_CALL_CNT`).
+const MAX_TAIL_CALLS: u32 = 33;
 /// Nanoseconds of a jiffy (`CONFIG_HZ=250`).
 const JIFFY_NS: u64 = 4_000_000;
 
@@ -31,6 +33,8 @@ pub(crate) struct World {
     pub(crate) foreign: BTreeMap<u64, Vec<u8>>,
     pub(crate) cookie: u64,
     pub(crate) trace: Vec<String>,
+    /// Made in this run.
+    pub(crate) tail_calls: u32,
     random: u64,
 }
 
@@ -57,6 +61,10 @@ static TABLE: &[(HelperId, Helper)] = &[
     (HelperId::MAP_UPDATE_ELEM, map_update_elem),
     (HelperId::MAP_DELETE_ELEM, map_delete_elem),
     (HelperId::MAP_LOOKUP_PERCPU_ELEM, map_lookup_percpu_elem),
+    (HelperId::MAP_PUSH_ELEM, map_push_elem),
+    (HelperId::MAP_POP_ELEM, |world, machine, args| map_next_elem(world, machine, args, true)),
+    (HelperId::MAP_PEEK_ELEM, |world, machine, args| map_next_elem(world, machine, args, false)),
+    (HelperId::TAIL_CALL, tail_call),
     (HelperId::FOR_EACH_MAP_ELEM, for_each_map_elem),
     (HelperId::LOOP, r#loop),
     (HelperId::RINGBUF_OUTPUT, ringbuf_output),
@@ -118,6 +126,7 @@ impl World {
             foreign: BTreeMap::new(),
             cookie: 0,
             trace: Vec::new(),
+            tail_calls: 0,
             random: 0x9e37_79b9_7f4a_7c15,
         }
     }
@@ -179,6 +188,9 @@ fn error(errno: Errno) -> u64 {
 fn map_lookup_elem(world: &mut World, machine: &mut Machine<'_>, args: [u64; 5]) -> Result<u64, Trap> {
     let (map, key) = world.map_and_key(machine, HelperId::MAP_LOOKUP_ELEM, args)?;
     let (map, cpu) = (&mut world.maps[map], world.cpu);
+    if map.holds_objects() {
+        return Ok(map.object(machine.memory, &key).map_or(0, map_handle));
+    }
     Ok(map.slot(&key).map_or(0, |slot| map.address(machine.memory, slot, cpu)))
 }
 
@@ -216,6 +228,67 @@ fn map_delete_elem(world: &mut World, machine: &mut Machine<'_>, args: [u64; 5])
         (true, true) => 0,
         (true, false) => error(Errno::ENOENT),
     })
+}
+
+fn map_push_elem(world: &mut World, machine: &mut Machine<'_>, args: [u64; 5]) -> Result<u64, Trap> {
+    let map = world.map(machine, HelperId::MAP_PUSH_ELEM, args[0])?;
+    let map = &mut world.maps[map];
+    let value = machine.read(args[1], map.shape.value_size as usize)?;
+    let Some(queue) = &mut map.queue else {
+        return Err(machine.trap(TrapKind::Refused(HelperId::MAP_PUSH_ELEM, "the map is no queue")));
+    };
+    Ok(queue.push(value, args[2]).map_or_else(error, |()| 0))
+}
+
+/// The next value of a queue goes to the program's memory. A set is asked for what is there.
+fn map_next_elem(
+    world: &mut World,
+    machine: &mut Machine<'_>,
+    args: [u64; 5],
+    remove: bool,
+) -> Result<u64, Trap> {
+    let map = world.map(machine, HelperId::MAP_PEEK_ELEM, args[0])?;
+    let map = &mut world.maps[map];
+    let size = map.shape.value_size as usize;
+    let Some(queue) = &mut map.queue else {
+        return Err(machine.trap(TrapKind::Refused(HelperId::MAP_PEEK_ELEM, "the map is no queue")));
+    };
+    if queue.is_set() {
+        let known = !remove && queue.has(machine.read(args[1], size)?);
+        return Ok(match (known, remove) {
+            (_, true) => error(Errno::EOPNOTSUPP),
+            (true, false) => 0,
+            (false, false) => error(Errno::ENOENT),
+        });
+    }
+    let dst = machine.write(args[1], size)?;
+    let next = if remove { queue.pop() } else { queue.peek().map(<[u8]>::to_vec) };
+    match next {
+        Some(value) => dst.copy_from_slice(&value),
+        None => {
+            dst.fill(0);
+            return Ok(error(Errno::ENOENT));
+        }
+    }
+    Ok(0)
+}
+
+/// Ends the run: whoever began it goes on with the other program. Where there is none the call fails.
+fn tail_call(world: &mut World, machine: &mut Machine<'_>, args: [u64; 5]) -> Result<u64, Trap> {
+    let map = world.map(machine, HelperId::TAIL_CALL, args[1])?;
+    let map = &mut world.maps[map];
+    if map.shape.ty != MapType::ProgArray {
+        return Err(machine.trap(TrapKind::Refused(HelperId::TAIL_CALL, "the map holds no programs")));
+    }
+    let program = map.object(machine.memory, &(args[2] as u32).to_le_bytes());
+    let Some(program) = program.filter(|_| world.tail_calls < MAX_TAIL_CALLS) else {
+        return Ok(error(Errno::ENOENT));
+    };
+    if machine.is_nested() {
+        return Err(machine.trap(TrapKind::Unsupported("a tail call in a subprogram is")));
+    }
+    world.tail_calls += 1;
+    Err(machine.trap(TrapKind::TailCall(program)))
 }
 
 fn for_each_map_elem(world: &mut World, machine: &mut Machine<'_>, args: [u64; 5]) -> Result<u64, Trap> {

@@ -131,6 +131,17 @@ impl Kernel for SimKernel {
         if map.frozen {
             return Err(failed(map, Errno::EPERM));
         }
+        let number;
+        let mut value = value;
+        if map.holds_objects() {
+            let fd = value.first_chunk().map_or(-1, |bytes| i32::from_le_bytes(*bytes));
+            let object = match (state.objects.get(&fd), map.shape.ty == MapType::ProgArray) {
+                (Some(Object::Program(n)), true) | (Some(Object::Map(n)), false) => *n,
+                _ => return Err(failed(map, Errno::EBADF)),
+            };
+            number = (object as u32 + 1).to_le_bytes();
+            value = &number;
+        }
         map.update(&mut state.memory, key, value, mode, None).map_err(|errno| failed(map, errno))
     }
 
@@ -142,6 +153,14 @@ impl Kernel for SimKernel {
         check_key(CALL, map, key)?;
         if !map.removes() {
             return Err(SysError::new(CALL, &map.name, Errno::EINVAL));
+        }
+        if map.next_key(None).is_some() && map.shape.ty != MapType::HashOfMaps && map.holds_objects() {
+            // An element of an array is there, but empty.
+            let state = &mut *state;
+            let map = &mut state.world.maps[n];
+            let held = map.object(&state.memory, key).is_some();
+            let emptied = map.update(&mut state.memory, key, &[0; 4], UpdateMode::Replace, None);
+            return emptied.map(|()| held).map_err(|errno| SysError::new(CALL, &map.name, errno));
         }
         Ok(map.delete(key))
     }

@@ -1,5 +1,6 @@
 //! Maps: values in a region of guest memory, keys beside them.
 
+use super::queue::SimQueue;
 use super::ring::SimRing;
 use crate::memory::{Access, Memory, RegionId};
 use bpf_facts::{EntriesRule, MapFlags, MapType};
@@ -27,6 +28,7 @@ pub(crate) struct SimMap {
     /// Keys of hash tables, by slot, for callbacks.
     keys: RegionId,
     pub(crate) ring: Option<SimRing>,
+    pub(crate) queue: Option<SimQueue>,
 }
 
 /// What a type does with keys.
@@ -35,16 +37,20 @@ enum Order {
     Array,
     Hash,
     Lru,
-    /// None: a ring, or what is always empty.
+    /// None: a ring, a queue, or what is always empty.
     Keyless,
 }
 
 fn order(ty: MapType) -> Option<Order> {
     match ty {
-        MapType::Array | MapType::PercpuArray => Some(Order::Array),
-        MapType::Hash | MapType::PercpuHash => Some(Order::Hash),
+        MapType::Array | MapType::PercpuArray | MapType::ProgArray | MapType::ArrayOfMaps => {
+            Some(Order::Array)
+        }
+        MapType::Hash | MapType::PercpuHash | MapType::HashOfMaps => Some(Order::Hash),
         MapType::LruHash | MapType::LruPercpuHash => Some(Order::Lru),
-        MapType::Ringbuf | MapType::StackTrace => Some(Order::Keyless),
+        MapType::Ringbuf | MapType::StackTrace | MapType::Queue | MapType::Stack | MapType::BloomFilter => {
+            Some(Order::Keyless)
+        }
         _ => None,
     }
 }
@@ -84,6 +90,7 @@ impl SimMap {
         let read_only = map.flags & MapFlags::RDONLY_PROG != 0;
         let access = if read_only { Access::Read } else { Access::ReadWrite };
         let values = memory.add(vec![0; bytes as usize], access);
+        let queue = SimQueue::of(map.ty, map.max_entries);
         let ring = (map.ty == MapType::Ringbuf).then(|| SimRing::new(values, map.max_entries.into()));
         Ok(SimMap {
             name: map.name.to_string(),
@@ -96,6 +103,7 @@ impl SimMap {
             values,
             keys: memory.add(Vec::new(), Access::Read),
             ring,
+            queue,
         })
     }
 
@@ -241,7 +249,18 @@ impl SimMap {
 
     /// Whether keys can be removed.
     pub(crate) fn removes(&self) -> bool {
-        matches!(self.order(), Order::Hash | Order::Lru)
+        matches!(self.order(), Order::Hash | Order::Lru) || self.holds_objects()
+    }
+
+    /// Whether its values are programs or maps: their numbers, from 1 on.
+    pub(crate) fn holds_objects(&self) -> bool {
+        matches!(self.shape.ty, MapType::ProgArray | MapType::ArrayOfMaps | MapType::HashOfMaps)
+    }
+
+    /// The program or map of `key`.
+    pub(crate) fn object(&mut self, memory: &Memory, key: &[u8]) -> Option<usize> {
+        let number = self.lookup(memory, key)?;
+        (u32::from_le_bytes(*number.first_chunk()?) as usize).checked_sub(1)
     }
 
     /// The key after `after`, or the first.

@@ -46,7 +46,7 @@ pub fn keep(
     }
     let _ = write!(text, "]\n//! A kernel was seen to {verdict} it.\n{p}\n//= verdict\n// {verdict}\n");
     std::fs::create_dir_all(dir)?;
-    let path = dir.join(format!("{name}-{}-{seed}.s", profile.version).replace(['_', '.'], "-"));
+    let path = dir.join(format!("{name}-{}-{seed}", profile.version).replace(['_', '.'], "-") + ".s");
     std::fs::write(&path, text)?;
     Ok(path)
 }

@@ -99,10 +99,19 @@ impl Walk<'_> {
         self.leave()
     }
 
+    /// What the argument is for the map given before: a set is not asked for its next value, but for a certain one.
+    fn argument_of(&self, def: &HelperDef, arg: Arg, call: &Call) -> Arg {
+        let is_set = |(map, _): (u32, u32)| self.env.map(map).ty == MapType::BloomFilter;
+        if def.id == HelperId::MAP_PEEK_ELEM && call.map.is_some_and(is_set) && arg == Arg::UninitMapValue {
+            return Arg::MapValue;
+        }
+        arg
+    }
+
     fn check_arg(&mut self, def: &HelperDef, args: &[Arg; 5], i: usize, call: &mut Call) -> Check {
         let r = arg_reg(i);
         let value = self.read(r)?;
-        let arg = args[i];
+        let arg = self.argument_of(def, args[i], call);
         if arg == Arg::Anything {
             return Ok(());
         }
