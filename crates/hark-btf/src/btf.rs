@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::BtfError;
 use crate::kind::{Kind, TypeId};
-use crate::names::NameIndex;
+use crate::names::OfKind;
 use crate::raw::{self, Endian, TYPE_LEN};
 use crate::types::Type;
 
@@ -30,8 +29,7 @@ pub struct Btf {
     first_id: u32,
     /// Offset of the first string of this BTF: 0, or the length of the base's.
     first_str: u32,
-    pub(crate) index: OnceLock<NameIndex>,
-    pub(crate) n_finds: AtomicU32,
+    pub(crate) by_kind: OnceLock<[OfKind; Kind::ALL.len()]>,
 }
 
 impl Btf {
@@ -70,8 +68,7 @@ impl Btf {
             base,
             first_id,
             first_str,
-            index: OnceLock::new(),
-            n_finds: AtomicU32::new(0),
+            by_kind: OnceLock::new(),
         })
     }
 

@@ -1,9 +1,10 @@
 //! From names to types.
 //!
-//! A script asks for a handful of names, and a scan over the kernel's type headers takes half a millisecond at most:
-//! less than the index that would save it. The index is built only when somebody keeps asking.
+//! A script asks for a handful of names of a few kinds. The types are sorted by kind when the first is asked for; a scan
+//! over those of a kind is quicker than the index that would save it, so that is built only when somebody keeps asking.
 
-use std::sync::atomic::Ordering;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::btf::Btf;
 use crate::kind::{Kind, TypeId};
@@ -13,9 +14,18 @@ use crate::types::{Enumerator, Param, Type};
 /// Scans before the index is built: about the time it takes to build.
 const SCANS_BEFORE_INDEX: u32 = 12;
 
-/// Open-addressed hash table of ids by (kind, name), at most half full; 0 is an empty slot.
+/// What is known of the types of one kind.
+#[derive(Debug, Default)]
+pub(crate) struct OfKind {
+    /// Their ids, rising.
+    ids: Vec<u32>,
+    index: OnceLock<NameIndex>,
+    n_finds: AtomicU32,
+}
+
+/// Open-addressed hash table of ids by name, at most half full; 0 is an empty slot.
 #[derive(Debug)]
-pub(crate) struct NameIndex {
+struct NameIndex {
     slots: Vec<u32>,
 }
 
@@ -41,61 +51,68 @@ impl Btf {
         if name.is_empty() {
             return None;
         }
-        let own = match self.index.get() {
-            Some(index) => self.look_up(index, kind, name),
-            None if self.n_finds.fetch_add(1, Ordering::Relaxed) < SCANS_BEFORE_INDEX => {
-                self.scan(kind, name)
+        let of_kind = self.of_kind(kind);
+        let own = match of_kind.index.get() {
+            Some(index) => self.look_up(index, name),
+            None if of_kind.n_finds.fetch_add(1, Ordering::Relaxed) < SCANS_BEFORE_INDEX => {
+                of_kind.ids.iter().copied().find(|id| self.is_named(self.name_off(*id), name))
             }
-            None => self.look_up(self.index.get_or_init(|| self.build_index()), kind, name),
+            None => self.look_up(of_kind.index.get_or_init(|| self.build_index(&of_kind.ids)), name),
         };
-        own.or_else(|| self.base().and_then(|base| base.find(kind, name)))
+        own.map(TypeId).or_else(|| self.base().and_then(|base| base.find(kind, name)))
     }
 
-    fn scan(&self, kind: Kind, name: &str) -> Option<TypeId> {
-        let (types, endian) = (self.type_bytes(), self.endian());
-        let at = self.offsets().iter().position(|start| {
-            let start = *start as usize;
-            raw::kind_number(endian.u32(types, start + 4)) == kind as u32
-                && self.is_named(endian.u32(types, start), name)
-        })?;
-        Some(TypeId(self.first_id() + at as u32))
+    /// What is known of the types of this BTF itself that are of a kind.
+    fn of_kind(&self, kind: Kind) -> &OfKind {
+        let by_kind = self.by_kind.get_or_init(|| {
+            let mut by_kind: [OfKind; Kind::ALL.len()] = std::array::from_fn(|_| OfKind::default());
+            let (types, endian) = (self.type_bytes(), self.endian());
+            for (id, start) in (self.first_id()..).zip(self.offsets()) {
+                let number = raw::kind_number(endian.u32(types, *start as usize + 4));
+                by_kind[number as usize].ids.push(id);
+            }
+            by_kind
+        });
+        &by_kind[kind as usize]
+    }
+
+    /// Where the name of one of this BTF's own types lies in the strings.
+    fn name_off(&self, id: u32) -> u32 {
+        let start = self.offsets()[(id - self.first_id()) as usize];
+        self.endian().u32(self.type_bytes(), start as usize)
     }
 
     fn is_named(&self, name_off: u32, name: &str) -> bool {
         self.string_tail(name_off).strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
     }
 
-    fn build_index(&self) -> NameIndex {
-        let size = (self.offsets().len() * 2).next_power_of_two();
+    fn build_index(&self, ids: &[u32]) -> NameIndex {
+        let size = (ids.len() * 2).next_power_of_two().max(2);
         let mut slots = vec![0; size];
-        for ty in self.own_types() {
-            let name = ty.name();
-            if name.is_empty() {
+        for &id in ids {
+            let name = self.string_tail(self.name_off(id));
+            if name.first().is_none_or(|first| *first == 0) {
                 continue;
             }
-            let mut slot = hash(ty.kind(), name.as_bytes()) & (size - 1);
+            let mut slot = hash(name) & (size - 1);
             while slots[slot] != 0 {
                 slot = (slot + 1) & (size - 1);
             }
-            slots[slot] = ty.id().0;
+            slots[slot] = id;
         }
         NameIndex { slots }
     }
 
-    fn look_up(&self, index: &NameIndex, kind: Kind, name: &str) -> Option<TypeId> {
+    fn look_up(&self, index: &NameIndex, name: &str) -> Option<u32> {
         let mask = index.slots.len() - 1;
-        let mut slot = hash(kind, name.as_bytes()) & mask;
+        let mut slot = hash(name.as_bytes()) & mask;
         loop {
-            let id = TypeId(index.slots[slot]);
-            if id == TypeId::VOID {
-                return None;
-            }
             // Ids were entered in rising order, so the first that fits is the lowest.
-            let ty = self.type_by_id(id)?;
-            if ty.kind() == kind && self.is_named(ty.name_off, name) {
-                return Some(id);
+            match index.slots[slot] {
+                0 => return None,
+                id if self.is_named(self.name_off(id), name) => return Some(id),
+                _ => slot = (slot + 1) & mask,
             }
-            slot = (slot + 1) & mask;
         }
     }
 
@@ -109,14 +126,7 @@ impl Btf {
     }
 
     fn own_of(&self, kind: Kind) -> impl Iterator<Item = Type<'_>> {
-        let (types, endian, first) = (self.type_bytes(), self.endian(), self.first_id());
-        self.offsets()
-            .iter()
-            .enumerate()
-            .filter(move |(_, start)| {
-                raw::kind_number(endian.u32(types, **start as usize + 4)) == kind as u32
-            })
-            .filter_map(move |(i, _)| self.type_by_id(TypeId(first + i as u32)))
+        self.of_kind(kind).ids.iter().filter_map(|id| self.type_by_id(TypeId(*id)))
     }
 
     /// The signature of a function; `None` when there is no such function in the BTF.
@@ -156,13 +166,11 @@ impl Btf {
     }
 }
 
-fn hash(kind: Kind, name: &[u8]) -> usize {
-    const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut h = kind as u64 + 1;
-    for chunk in name.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        h = (h.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(K);
+/// Of the bytes up to the first zero: FNV-1a, its better mixed bits.
+fn hash(name: &[u8]) -> usize {
+    let mut h = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in name.iter().take_while(|byte| **byte != 0) {
+        h = (h ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }
     (h >> 20) as usize
 }
