@@ -72,6 +72,8 @@ pub(crate) enum Change {
     SameRegister,
     /// What is sign-extended keeps the signed range of its low half, where that fits. Seen in 6.18.44, not in 7.3.4.
     SextOfLowHalf,
+    /// What an object points to is not trusted where nothing is known of the object itself. Seen in 6.18.44, not in 7.3.4.
+    UntrustedFromPlain,
 }
 
 /// One row: the change, and the first version that has it.
@@ -118,6 +120,7 @@ pub(crate) static CHANGES: &[ChangeDef] = &[
     row(Change::SmallFrames, 6, 8),
     row(Change::SameRegister, 7, 0),
     ChangeDef { change: Change::SextOfLowHalf, since: V(6, 18), until: Some(V(6, 19)) },
+    ChangeDef { change: Change::UntrustedFromPlain, since: V(6, 18), until: Some(V(6, 19)) },
 ];
 
 /// The changes a kernel has.

@@ -10,7 +10,7 @@ use crate::rules::{
     lock, map_helper, packet_bounds, reference, tail_call,
 };
 use crate::state::{Byte, Flags, Frame, Kind, Ref, RegState};
-use bpf_facts::{Arg, DynptrArg, HelperDef, HelperId, MapType, MemAccess, Ret, V};
+use bpf_facts::{Arg, AttachType, DynptrArg, HelperDef, HelperId, MapType, MemAccess, Ret, V};
 use ebpf_asm::{Operand, Reg};
 
 /// Largest negative error number.
@@ -45,7 +45,8 @@ fn arg_reg(i: usize) -> Reg {
 impl Walk<'_> {
     pub(crate) fn call_helper(&mut self, id: u32) -> Check<Flow> {
         let def = helper_allowed::check(self.env, id)?;
-        if def.flags.by_target {
+        let everywhere = def.id == HelperId::D_PATH && self.env.prog.attach_type == AttachType::TraceIter;
+        if def.flags.by_target && !everywhere {
             self.doubt(format!("helper {} is allowed at certain places only", def.name));
         }
         let args = self.env.profile.helper_args(def, self.env.prog.ty);
@@ -200,6 +201,11 @@ impl Walk<'_> {
                 call.btf_id = value.aux;
                 Ok(())
             }
+            Arg::SockCommonBtf | Arg::SockCommonBtfOrNull if null => Ok(()),
+            Arg::SockCommonBtf | Arg::SockCommonBtfOrNull if value.ref_id == 0 => match value.kind {
+                Kind::Btf => self.check_object_arg(def, &value, r, "sock_common"),
+                _ => Ok(()),
+            },
             Arg::SockCommonBtf
             | Arg::SockCommonBtfOrNull
             | Arg::SockRelease
@@ -362,15 +368,19 @@ impl Walk<'_> {
                 (kind == K::Btf && valid, "a kernel object, not NULL, that is known to be valid")
             }
             Arg::PercpuBtfPtr => (kind == K::Btf && value.flags.has(Flags::PERCPU), "a per-CPU variable"),
-            Arg::SockCommonBtf
-            | Arg::SockCommonBtfOrNull
-            | Arg::SockRelease
-            | Arg::SockCommon
-            | Arg::SocketOrNull
-            | Arg::Timer
-            | Arg::KptrDest
-            | Arg::KptrRelease
-            | Arg::Dynptr(_) => return self.unsure(format!("arguments of helper {}", def.name)),
+            Arg::SockCommonBtf | Arg::SockCommonBtfOrNull | Arg::SockRelease => {
+                let object = kind == K::Btf && [Flags::NONE, Flags::TRUSTED].contains(&flags);
+                (object || plain && kind.is_sock(), "a socket, not NULL")
+            }
+            Arg::SockCommon => (plain && kind.is_sock(), "a socket, not NULL"),
+            Arg::SocketOrNull => (plain && kind == K::Socket, "a full socket"),
+            Arg::Timer => (plain && kind == K::MapValue, "the timer of a map value, not NULL"),
+            Arg::KptrDest if kind != K::Btf => {
+                (plain && kind == K::MapValue, "the place of a kernel pointer in a map value")
+            }
+            Arg::KptrDest | Arg::KptrRelease | Arg::Dynptr(_) => {
+                return self.unsure(format!("arguments of helper {}", def.name));
+            }
         };
         if !ok {
             return Err(argument::wrong(def, value, r, wants));

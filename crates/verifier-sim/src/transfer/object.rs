@@ -1,6 +1,7 @@
 //! Kernel objects known by BTF, and contexts that BTF types.
 
 use super::memory::Access;
+use crate::era::Change;
 use crate::explore::Walk;
 use crate::fields::{self, Found, Value};
 use crate::rules::{Check, Rule, context_access, kernel_object, null_check};
@@ -80,7 +81,8 @@ impl<'a> Walk<'a> {
         }
         let trusted = ptr.ref_id != 0 || ptr.flags.has(Flags::TRUSTED) || ptr.flags.has(Flags::RCU);
         if !trusted {
-            return tags;
+            let lost = self.env.era.has(Change::UntrustedFromPlain);
+            return if lost { Flags::UNTRUSTED } else { tags };
         }
         let shares = |suffix| fields::shares_trust(btf, ty, name, to, suffix);
         if shares("__safe_trusted") {
