@@ -52,6 +52,8 @@ pub enum Feature {
     CurrentTaskBtf,
     /// Keys of hash maps that are longer than a program's stack.
     LongKeys,
+    /// Helpers that change maps return a `long`: before, an `int` left the high half of a negative result zero.
+    LongMapResults,
 }
 
 /// What there is to know of a feature.
@@ -194,6 +196,12 @@ pub static FEATURES: &[FeatureDef] = &[
         // htab_map_alloc_check (kernel/bpf/hashtab.c) compared with MAX_BPF_STACK before.
         since: V(5, 11),
         why: "long texts and stacks as keys",
+    },
+    FeatureDef {
+        feature: Feature::LongMapResults,
+        name: "long results of map operations",
+        since: V(6, 4),
+        why: "errors of maps need no sign extension",
     },
 ];
 

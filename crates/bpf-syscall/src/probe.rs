@@ -71,7 +71,9 @@ pub fn ask(kernel: &dyn Kernel, feature: Feature, ids: BtfIds) -> Answer {
         Feature::KprobeMulti => kprobe_multi(kernel, AttachType::TraceKprobeMulti, MultiFlavour::Entry),
         Feature::UprobeMulti => uprobe_multi(kernel),
         Feature::KprobeSession => kprobe_multi(kernel, AttachType::TraceKprobeSession, MultiFlavour::Session),
-        Feature::IsaV4 => simple("r0 = 1\nr0 = bswap32 r0\nr0 = (s8)r0\nexit"),
+        // No program shows how a result was made, but these instructions are only a little younger. Without them the
+        // extension is made, which is never wrong.
+        Feature::IsaV4 | Feature::LongMapResults => simple("r0 = 1\nr0 = bswap32 r0\nr0 = (s8)r0\nexit"),
         Feature::KtimeBoot => helper(HelperId::KTIME_GET_BOOT_NS),
         Feature::KtimeTai => helper(HelperId::KTIME_GET_TAI_NS),
         Feature::GetFuncIp => helper(HelperId::GET_FUNC_IP),

@@ -14,6 +14,7 @@ mod params;
 mod ranges;
 mod reuse_lookups;
 mod rewrite;
+mod run_loops;
 mod sccp;
 mod sink;
 mod tail_merge;
@@ -57,6 +58,7 @@ pub static PASSES: &[Pass] = &[
     params::PASS,
     sccp::PASS,
     const_fold::PASS,
+    run_loops::PASS,
     branch_fold::PASS,
     gvn::PASS,
     load_forward::PASS,
@@ -80,6 +82,8 @@ const MAX_ROUNDS: usize = 4;
 pub static ORDER: &[(&str, &str, &str)] = &[
     ("sccp", "branch-fold", "what cannot run is taken away by it"),
     ("simplify-params", "const-fold", "a parameter that is always the same value may be a constant"),
+    ("sccp", "run-loops", "a loop is run once what it starts from is seen to be constant"),
+    ("run-loops", "branch-fold", "the loop that is passed by is taken away by it"),
     ("const-fold", "branch-fold", "branches on constants are seen after the constants"),
     ("branch-fold", "gvn", "fewer blocks mean more dominance"),
     ("gvn", "load-forward", "equal addresses are one value"),

@@ -157,8 +157,11 @@ impl Lower<'_> {
         self.int_result(result)
     }
 
-    /// Before Linux 6.4 the operations of maps return an `int`, which leaves the high half of a negative result zero.
+    /// The result of an operation of maps, which older kernels return as an `int`.
     fn int_result(&mut self, result: Value) -> Value {
+        if self.target.profile.has(Feature::LongMapResults) {
+            return result;
+        }
         self.b.unary(UnOp::Sext(Size::W), result)
     }
 

@@ -10,6 +10,7 @@ mod closure;
 mod compare;
 mod events;
 mod expr;
+mod loops;
 mod maps;
 mod mem;
 mod shared;

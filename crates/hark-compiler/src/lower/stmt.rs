@@ -1,14 +1,8 @@
 //! Statements.
 
-use super::uses::Uses;
 use super::{Lower, Mem, Storage};
 use crate::typed::{Block, Expr, ExprKind, Stmt, StmtKind, VarId};
 use crate::types::Type;
-use bpf_facts::Feature;
-use ebpf_codegen::ir::{BinOp, Cond, Type as IrType};
-
-/// Nodes of the tree that the turns of a loop may come to, if the verifier is to walk through all of them.
-const MAX_WALKED: i64 = 1000;
 
 impl Lower<'_> {
     /// The statements of a block, and its value for its effect.
@@ -122,64 +116,6 @@ impl Lower<'_> {
         let dst = self.dst(None, ty);
         self.into(value, dst);
         dst
-    }
-
-    fn while_loop(&mut self, cond: &Expr, body: &Block) {
-        let mut uses = Uses::of_block(body);
-        uses.add(cond);
-        // Only the kernel that calls the body back need not know when it ends.
-        if self.target.profile.has(Feature::BpfLoop) && self.can_close_over(&uses) {
-            return self.while_called(cond, body, &uses);
-        }
-        let (head, inside, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        self.b.jump(head, &[]);
-        self.b.switch_to(head);
-        self.condition(cond, inside, done);
-        self.b.seal_and_switch(inside);
-        self.loops.push((head, done));
-        self.block(body);
-        self.loops.pop();
-        self.b.jump(head, &[]);
-        self.b.seal(head);
-        self.b.seal_and_switch(done);
-    }
-
-    fn for_range(&mut self, var: VarId, from: &Expr, to: &Expr, body: &Block) {
-        let turns = from.as_int().zip(to.as_int()).map(|(from, to)| to.saturating_sub(from).max(0));
-        let from = self.scalar(from);
-        let to = self.scalar(to);
-        let mut uses = Uses::of_block(body);
-        uses.add_changed(var);
-        let short = turns.is_some_and(|n| n.saturating_mul(i64::from(uses.nodes) + 2) <= MAX_WALKED);
-        if !short && self.target.profile.has(Feature::BpfLoop) && self.can_close_over(&uses) {
-            return self.for_range_called(var, from, to, body, &uses);
-        }
-        if turns.is_none() {
-            let span = self.here();
-            if !self.require(Feature::BpfLoop, span) {
-                return;
-            }
-        }
-        let counter = self.b.declare_var(IrType::I64);
-        self.b.def_var(counter, from);
-        let (head, inside, step, done) =
-            (self.b.create_block(), self.b.create_block(), self.b.create_block(), self.b.create_block());
-        self.b.jump(head, &[]);
-        self.b.switch_to(head);
-        let n = self.b.use_var(counter);
-        self.b.branch(Cond::Slt, n, to, inside, done);
-        self.b.seal_and_switch(inside);
-        self.write_var(var, n);
-        self.loops.push((step, done));
-        self.block(body);
-        self.loops.pop();
-        self.b.jump(step, &[]);
-        self.b.seal_and_switch(step);
-        let following = self.b.binary_imm(BinOp::Add, n, 1);
-        self.b.def_var(counter, following);
-        self.b.jump(head, &[]);
-        self.b.seal(head);
-        self.b.seal_and_switch(done);
     }
 
     pub(super) fn if_else(&mut self, cond: &Expr, then: &Block, els: Option<&Block>) {

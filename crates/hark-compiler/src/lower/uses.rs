@@ -17,6 +17,8 @@ pub(crate) struct Uses {
     pub leaves: bool,
     /// Whether it holds a `break` or `continue`.
     pub jumps: bool,
+    /// Whether it holds a `continue`.
+    pub continues: bool,
     /// Maps that it reads or changes while it runs, or asks user space to change.
     pub maps: FxHashSet<MapId>,
     /// Nodes: a rough measure of its size.
@@ -41,6 +43,11 @@ impl Uses {
     /// Adds an expression.
     pub(super) fn add(&mut self, e: &Expr) {
         self.expr(e);
+    }
+
+    /// Adds a statement.
+    pub(super) fn add_stmt(&mut self, stmt: &Stmt) {
+        self.stmt(stmt);
     }
 
     /// Adds a variable that is assigned.
@@ -103,7 +110,11 @@ impl Uses {
                 self.leaves = true;
                 value.iter().for_each(|e| self.expr(e));
             }
-            StmtKind::Break | StmtKind::Continue => self.jumps = true,
+            StmtKind::Break => self.jumps = true,
+            StmtKind::Continue => {
+                self.jumps = true;
+                self.continues = true;
+            }
         }
     }
 
