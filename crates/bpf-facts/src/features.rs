@@ -54,6 +54,8 @@ pub enum Feature {
     LongKeys,
     /// Helpers that change maps return a `long`: before, an `int` left the high half of a negative result zero.
     LongMapResults,
+    /// The verifier knows that an array has the value of a constant key.
+    ConstantKeys,
 }
 
 /// What there is to know of a feature.
@@ -202,6 +204,13 @@ pub static FEATURES: &[FeatureDef] = &[
         name: "long results of map operations",
         since: V(6, 4),
         why: "errors of maps need no sign extension",
+    },
+    FeatureDef {
+        feature: Feature::ConstantKeys,
+        name: "look-ups by constant keys",
+        // get_constant_map_key (kernel/bpf/verifier.c): the key has to lie on the stack.
+        since: V(6, 14),
+        why: "values of arrays are not compared with NULL",
     },
 ];
 

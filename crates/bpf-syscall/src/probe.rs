@@ -87,6 +87,9 @@ pub fn ask(kernel: &dyn Kernel, feature: Feature, ids: BtfIds) -> Answer {
         Feature::LongKeys => {
             has_map(kernel, &MapCreate::new("probe", MapType::Hash, bpf_facts::SHORT_KEY + 8, 8, 1))
         }
+        Feature::ConstantKeys => simple(
+            "*(u32 *)(r10 - 8) = 0\nr1 = map[0] ll\nr2 = r10\nr2 += -8\ncall 1\nr0 = *(u64 *)(r0 + 0)\nr0 = 0\nexit",
+        ),
         Feature::MemcgAccounting => has_helper(kernel, ProgType::SocketFilter, HelperId::KTIME_GET_COARSE_NS),
     }
 }

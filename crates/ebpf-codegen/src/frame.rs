@@ -10,8 +10,8 @@ mod scratch;
 
 pub use scratch::Scratch;
 
-use crate::ir::{self, Function, InstData, Module, SlotId, Value};
-use bpf_facts::{Arg, KernelProfile, V};
+use crate::ir::{self, Function, InstData, Module, SlotId, Terminator, Value};
+use bpf_facts::{Arg, HelperId, KernelProfile, V};
 use liveness::Liveness;
 
 /// Kernels before this one refuse stores to the stack at a variable offset.
@@ -136,7 +136,8 @@ pub fn place(
     }
     let key = func.add_slot(8);
     let fetch = profile.has(bpf_facts::Feature::AtomicFetch);
-    scratch::Mover { scratch, claim: scratch_from, key, fetch }.run(func, &offsets);
+    let certain = profile.has(bpf_facts::Feature::ConstantKeys);
+    scratch::Mover { scratch, claim: scratch_from, key, fetch, certain }.run(func, &offsets);
     stay.push(key);
     let live = Liveness::of(func);
     let (places, bytes) = pack(func, &live, &stay);
@@ -148,7 +149,7 @@ pub fn place(
 enum Kind {
     /// Anywhere.
     Any,
-    /// On the stack: holds pointers, or is handed to a callback.
+    /// On the stack: holds pointers, is handed to a callback, or is a key that the verifier has to know.
     Stack,
     /// Not on the stack: is accessed at variable offsets, which this kernel does not allow there.
     Scratch,
@@ -164,9 +165,15 @@ fn kinds(func: &Function, profile: &KernelProfile) -> Vec<Kind> {
             }
         }
     };
+    let compared = compared(func);
     for block in func.blocks.iter() {
         for &inst in &block.insts {
             match &func.insts[inst].data {
+                InstData::CallHelper(HelperId::MAP_LOOKUP_ELEM, args)
+                    if func.insts[inst].result.is_some_and(|found| !compared[found.index()]) =>
+                {
+                    pin(args[1], Kind::Stack);
+                }
                 InstData::Store { value, ptr, .. } if func.values[*value].ty == ir::Type::Ptr => {
                     pin(*ptr, Kind::Stack);
                 }
@@ -186,6 +193,17 @@ fn kinds(func: &Function, profile: &KernelProfile) -> Vec<Kind> {
         }
     }
     kinds
+}
+
+/// Which values are compared where a branch is: what is looked up and never compared with NULL is known to be there.
+fn compared(func: &Function) -> Vec<bool> {
+    let mut compared = vec![false; func.values.len()];
+    for block in func.blocks.iter() {
+        if let Terminator::Branch { lhs, .. } = block.term {
+            compared[lhs.index()] = true;
+        }
+    }
+    compared
 }
 
 /// Gives each of `slots` the lowest place where it meets none that is live at the same time; largest first, so

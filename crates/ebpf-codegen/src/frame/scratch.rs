@@ -52,6 +52,8 @@ pub(super) struct Mover<'a> {
     pub(super) key: SlotId,
     /// Whether the kernel can exchange a word.
     pub(super) fetch: bool,
+    /// Whether it knows that the look-up finds something.
+    pub(super) certain: bool,
 }
 
 impl Mover<'_> {
@@ -136,7 +138,6 @@ impl Mover<'_> {
     /// there is no memory to be had. Gives the second half and the address.
     fn insert(&self, func: &mut Function, home: Block, split: usize, loc: SrcLoc) -> (Block, Value) {
         let tail = func.add_block();
-        let fail = func.add_block();
         let data = &mut func.blocks[home];
         let (insts, term_loc, cold) = (data.insts.split_off(split), data.term_loc, data.cold);
         let term = std::mem::replace(&mut data.term, Terminator::None);
@@ -147,15 +148,14 @@ impl Mover<'_> {
         let zero = at.value(InstData::Iconst(0));
         if self.scratch.levels <= 1 {
             let base = self.look_up(&mut at, self.scratch.first);
-            at.branch(base, zero, fail, tail);
-            at.finish(fail, Terminator::Return(zero));
+            self.found(&mut at, base, zero, tail);
             return (tail, base);
         }
         let base = at.func.add_param(tail, ir::Type::Ptr);
         for level in 0..self.scratch.levels {
             let found = self.look_up(&mut at, self.scratch.first + level);
             let claim = at.func.add_block();
-            at.branch(found, zero, fail, claim);
+            self.found(&mut at, found, zero, claim);
             at.block = claim;
             let next = at.func.add_block();
             at.func.blocks[next].cold = true;
@@ -180,8 +180,17 @@ impl Mover<'_> {
             at.inst(InstData::Atomic { op, size, fetch: false, value, ptr, off: 0 });
         }
         at.end(Terminator::Return(zero));
-        at.finish(fail, Terminator::Return(zero));
         (tail, base)
+    }
+
+    /// Goes on at `next`, or returns if nothing was found.
+    fn found(&self, at: &mut Emit<'_>, found: Value, zero: Value, next: Block) {
+        if self.certain {
+            return at.end(Terminator::Jump(BlockCall { block: next, args: Vec::new() }));
+        }
+        let fail = at.func.add_block();
+        at.branch(found, zero, fail, next);
+        at.finish(fail, Terminator::Return(zero));
     }
 
     /// The address of a value, or NULL, which never comes: the map is an array.

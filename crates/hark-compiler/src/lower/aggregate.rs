@@ -28,7 +28,9 @@ impl Lower<'_> {
         let at = self.b.declare_var(IrType::Ptr);
         self.b.def_var(at, found);
         let (hit, next) = (self.b.create_block(), self.b.create_block());
-        if scalar_map {
+        if self.is_certain(map) {
+            self.b.jump(hit, &[]);
+        } else if scalar_map {
             self.b.branch_nonzero(found, hit, next);
         } else {
             let miss = self.b.create_block();

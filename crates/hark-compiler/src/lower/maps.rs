@@ -148,6 +148,12 @@ impl Lower<'_> {
         self.b.call(HelperId::MAP_LOOKUP_ELEM, &[map, key])
     }
 
+    /// Whether a look-up finds something, and the verifier knows it: the one value of a map without keys.
+    pub(super) fn is_certain(&self, map: MapId) -> bool {
+        let has_key = self.user_map(map).is_none_or(|user| user.key.is_some());
+        !has_key && self.generation(map).is_none() && self.target.profile.has(Feature::ConstantKeys)
+    }
+
     /// Writes a value; counts it as lost if that fails, unless `flags` is what makes it fail.
     pub(crate) fn update(&mut self, map: MapId, key: Mem, value: Mem, flags: i64) -> Value {
         let map = self.map_ref(map);
