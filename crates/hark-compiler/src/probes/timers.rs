@@ -235,7 +235,9 @@ impl ProbeKind for Watchpoint {
         let [addr, len, mode] = ap.args[..] else {
             return Err(bad(ap, self, "a watchpoint needs an address, a length and a mode"));
         };
-        let addr = number(addr).ok_or_else(|| bad(ap, self, format!("not an address: {addr}")))?;
+        let addr = number(addr)
+            .filter(|addr| *addr != 0)
+            .ok_or_else(|| bad(ap, self, format!("not an address that can be watched: {addr}")))?;
         let len = number(len)
             .filter(|n| [1, 2, 4, 8].contains(n))
             .ok_or_else(|| bad(ap, self, format!("a length of {len} cannot be watched")))?;
