@@ -74,6 +74,8 @@ pub(crate) enum Change {
     SextOfLowHalf,
     /// What an object points to is not trusted where nothing is known of the object itself. Seen in 6.18.44, not in 7.3.4.
     UntrustedFromPlain,
+    /// Slices of dynptrs end when their buffer in the stack is written to. Seen in 6.18.44, not in 7.3.4.
+    SlicesOfBuffers,
 }
 
 /// One row: the change, and the first version that has it.
@@ -121,23 +123,24 @@ pub(crate) static CHANGES: &[ChangeDef] = &[
     row(Change::SameRegister, 7, 0),
     ChangeDef { change: Change::SextOfLowHalf, since: V(6, 18), until: Some(V(6, 19)) },
     ChangeDef { change: Change::UntrustedFromPlain, since: V(6, 18), until: Some(V(6, 19)) },
+    ChangeDef { change: Change::SlicesOfBuffers, since: V(6, 18), until: Some(V(6, 19)) },
 ];
 
 /// The changes a kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Era(u32);
+pub(crate) struct Era(u64);
 
 impl Era {
     /// Those of `version`.
     pub(crate) fn of(version: V) -> Era {
         let has =
             CHANGES.iter().filter(|def| def.since <= version && def.until.is_none_or(|end| version < end));
-        Era(has.fold(0, |bits, def| bits | 1 << def.change as u32))
+        Era(has.fold(0, |bits, def| bits | 1 << def.change as u64))
     }
 
     /// Whether it has `change`.
     pub(crate) fn has(self, change: Change) -> bool {
-        self.0 & 1 << change as u32 != 0
+        self.0 & 1 << change as u64 != 0
     }
 }
 
@@ -150,14 +153,14 @@ mod tests {
         for (i, def) in CHANGES.iter().enumerate() {
             assert_eq!(def.change as usize, i);
         }
-        assert!(CHANGES.len() <= 32);
+        assert!(CHANGES.len() <= 64);
     }
 
     #[test]
     fn newer_kernels_have_what_older_ones_have() {
         let versions = [V(5, 10), V(5, 15), V(6, 1), V(6, 6), V(6, 12), V(6, 18), V(7, 3)];
         let lost = CHANGES.iter().filter(|def| def.until.is_some());
-        let lost = lost.fold(0, |bits, def| bits | 1 << def.change as u32);
+        let lost = lost.fold(0, |bits, def| bits | 1 << def.change as u64);
         for pair in versions.windows(2) {
             assert_eq!(Era::of(pair[0]).0 & !Era::of(pair[1]).0 & !lost, 0);
         }

@@ -126,7 +126,8 @@ impl Compare<'_> {
                 ids.same_scalar(old.id, cur.id) && old.val.includes(&cur.val)
             }
             Kind::MapKey | Kind::MapValue | Kind::Mem | Kind::Buf | Kind::TpBuffer => {
-                (old.off, old.aux, old.uid) == (cur.off, cur.aux, cur.uid)
+                let place = |r: &RegState| (r.off, r.aux, r.uid, r.frame, r.range);
+                place(old) == place(cur)
                     && old.val.includes(&cur.val)
                     && ids.same(old.id, cur.id)
                     && ids.same(old.ref_id, cur.ref_id)

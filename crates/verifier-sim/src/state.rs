@@ -165,7 +165,7 @@ pub struct RegState {
     pub kind: Kind,
     /// Modifiers.
     pub flags: Flags,
-    /// Frame of a stack address.
+    /// Frame of a stack address, and of the buffer of a slice.
     pub frame: u8,
     /// Whether the exact bounds of a scalar mattered for the verdict.
     pub precise: bool,
@@ -173,7 +173,8 @@ pub struct RegState {
     pub off: i32,
     /// Map index, memory size, type id or subprogram, as `kind` says.
     pub aux: u32,
-    /// Bytes known to be readable after a packet pointer, or `AT_PKT_END`/`BEYOND_PKT_END`.
+    /// Bytes known to be readable after a packet pointer, or `AT_PKT_END`/`BEYOND_PKT_END`; of a slice, where in the stack
+    /// its buffer is, or 0.
     pub range: i32,
     /// Tells apart maps that were looked up in maps; of a slice, the number of its dynptr.
     pub uid: u32,

@@ -5,11 +5,14 @@ use super::{Check, Rule};
 use crate::era::Change;
 use crate::explore::Walk;
 use crate::state::MAX_FRAMES;
-use bpf_facts::{Arch, HelperId, ProgType, V};
+use bpf_facts::{Arch, AttachType, HelperId, ProgType, V};
 use ebpf_asm::{Callee, Imm64, Insn};
 
 /// From this size on, a function gets stack of its own where the kernel can do that.
 const PRIVATE_STACK_MIN: u32 = 64;
+
+/// First kernel that refuses tail calls of callbacks, be they made or not.
+const CALLBACKS_SINCE: V = V(6, 18);
 
 /// How a function's stack is counted.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,12 @@ pub(crate) fn check(walk: &Walk<'_>) -> Check {
     let mut entered = true;
     loop {
         if std::mem::take(&mut entered) {
+            let within_callback =
+                || chain.iter().map(|(caller, _)| *caller).chain([subprog]).any(|f| walk.is_callback[f]);
+            if env.profile.version >= CALLBACKS_SINCE && makes_tail_calls(walk, subprog) && within_callback()
+            {
+                return Err(Rule::Callback.reject(&[], "callbacks cannot make tail calls"));
+            }
             if subprog > 0 && depth >= CALLERS_STACK && makes_tail_calls(walk, subprog) {
                 return Err(Rule::StackDepth.reject(
                     &[],
@@ -97,10 +106,11 @@ fn makes_tail_calls(walk: &Walk<'_>, subprog: usize) -> bool {
 /// Whether large frames of this program type do not count.
 fn has_private_stack(walk: &Walk<'_>) -> bool {
     let profile = walk.env.profile;
-    profile.version >= V(6, 13)
-        && profile.arch == Arch::X86_64
-        && matches!(
-            walk.env.prog.ty,
-            ProgType::Kprobe | ProgType::Tracepoint | ProgType::PerfEvent | ProgType::RawTracepoint
-        )
+    let of_its_own = match walk.env.prog.ty {
+        ProgType::Kprobe | ProgType::Tracepoint | ProgType::PerfEvent | ProgType::RawTracepoint => true,
+        // Those that the kernel keeps from running within themselves.
+        ProgType::Tracing => walk.env.prog.attach_type != AttachType::TraceIter,
+        _ => false,
+    };
+    of_its_own && profile.version >= V(6, 13) && profile.arch == Arch::X86_64
 }

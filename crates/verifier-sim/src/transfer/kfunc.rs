@@ -2,6 +2,7 @@
 
 use super::dynptr::{Dynptr, DynptrKind};
 use super::iterator::{Iterator, iterator_type};
+use crate::era::Change;
 use crate::explore::{Flow, Walk};
 use crate::fields::{self, Value};
 use crate::rules::{Check, Rule, context_access, name, reference};
@@ -32,6 +33,8 @@ struct Used {
     size: Option<u32>,
     /// The next argument is a length that was looked at.
     skip_length: bool,
+    /// Frame and offset of the stack that a slice may lie in.
+    buffer: Option<(u8, i32)>,
 }
 
 /// Whether an argument is a dynptr.
@@ -248,6 +251,10 @@ impl<'a> Walk<'a> {
                 self.check_global_memory(&value, r, len.val.umax as u32)?;
             }
             self.mark_precise(len_reg);
+            if value.kind == Kind::Stack {
+                used.buffer =
+                    value.val.as_const().map(|var| (value.frame, value.off.wrapping_add(var as i32)));
+            }
         }
         if constant {
             let Some(size) = len.as_const() else { return refuse(len_reg, &len, "a constant length") };
@@ -267,7 +274,9 @@ impl<'a> Walk<'a> {
         let flags = of.slice_flags().with(Flags::MAYBE_NULL);
         let flags = if writes { flags } else { flags.with(Flags::RDONLY) };
         let id = self.new_id();
-        Ok(RegState { id, uid: of.id, ..RegState::pointer(Kind::Mem, flags, size) })
+        let (frame, range) =
+            used.buffer.filter(|_| self.env.era.has(Change::SlicesOfBuffers)).unwrap_or((0, 0));
+        Ok(RegState { id, uid: of.id, frame, range, ..RegState::pointer(Kind::Mem, flags, size) })
     }
 
     /// What `bpf_rdonly_cast` returns.

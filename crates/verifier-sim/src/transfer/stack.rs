@@ -66,11 +66,23 @@ impl Walk<'_> {
     pub(crate) fn store_stack(&mut self, r: Reg, off: i64, size: u32, src: Option<Operand>) -> Check {
         let base = *self.st.reg(r);
         let (min, max) = self.stack_range(r, off, i64::from(size), StackUse::Store)?;
+        self.end_slices_in(base.frame, min, max + i64::from(size));
         if min == max && base.val.as_const().is_some() {
             self.store_stack_fixed(base.frame, min, size, src)
         } else {
             self.store_stack_variable(base.frame, min, max + i64::from(size), src)
         }
+    }
+
+    /// What is written to a buffer that slices may lie in is no longer what they were taken for.
+    fn end_slices_in(&mut self, f: u8, from: i64, to: i64) {
+        self.st.update_regs(
+            |r| {
+                let (first, end) = (i64::from(r.range), i64::from(r.range) + i64::from(r.aux));
+                r.kind == Kind::Mem && r.range < 0 && r.frame == f && first < to && from < end
+            },
+            |r| *r = RegState::UNKNOWN,
+        );
     }
 
     fn store_stack_fixed(&mut self, f: u8, off: i64, size: u32, src: Option<Operand>) -> Check {
