@@ -6,18 +6,14 @@ use crate::sema::Checker;
 use crate::typed::{Call, CallData, Expr};
 use crate::types::{Space, Type};
 use bpf_facts::HelperId;
-use ebpf_asm::Size;
-use ebpf_codegen::ir::{BinOp, UnOp};
 use std::ops::RangeInclusive;
 
 /// What is done with the helper's result.
 enum Part {
     /// Taken whole.
     Whole,
-    /// The low 32 bits.
-    Low,
-    /// The high 32 bits.
-    High,
+    /// A number of the current credentials, which the helper is not needed for where the task itself can be read.
+    Credential,
 }
 
 /// A builtin that is a helper call.
@@ -37,8 +33,8 @@ macro_rules! rows {
 }
 
 rows! {
-    UID = "uid" GET_CURRENT_UID_GID Low Type::U64, "User id of the current thread, as the initial namespace numbers it.";
-    GID = "gid" GET_CURRENT_UID_GID High Type::U64, "Group id of the current thread, as the initial namespace numbers it.";
+    UID = "uid" GET_CURRENT_UID_GID Credential Type::U64, "User id of the current thread, as the initial namespace numbers it.";
+    GID = "gid" GET_CURRENT_UID_GID Credential Type::U64, "Group id of the current thread, as the initial namespace numbers it.";
     CPU = "cpu" GET_SMP_PROCESSOR_ID Whole Type::U32, "Number of the CPU that the probe runs on.";
     RAND = "rand" GET_PRANDOM_U32 Whole Type::U32, "A random number.";
     CGROUP = "cgroup" GET_CURRENT_CGROUP_ID Whole Type::U64, "Id of the current process's cgroup (version 2).";
@@ -60,11 +56,9 @@ impl Builtin for Row {
         Ok(call_expr(self, Vec::new(), CallData::None, self.ty.clone(), call.span))
     }
     fn lower(&self, cx: &mut Lower<'_>, _: &Call, _: &Type, _: Option<Mem>) -> Val {
-        let whole = cx.b.call(self.helper, &[]);
         Val::Scalar(match self.part {
-            Part::Whole => whole,
-            Part::Low => cx.b.unary(UnOp::Zext(Size::W), whole),
-            Part::High => cx.b.binary_imm(BinOp::Lshr, whole, 32),
+            Part::Whole => cx.b.call(self.helper, &[]),
+            Part::Credential => cx.current_id(self.name),
         })
     }
 }

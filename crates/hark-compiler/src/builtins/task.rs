@@ -299,8 +299,7 @@ impl Builtin for Username {
         Ok(call_expr(self, Vec::new(), CallData::None, Type::Opaque(Ty::Username), call.span))
     }
     fn lower(&self, cx: &mut Lower<'_>, _: &Call, _: &Type, _: Option<Mem>) -> Val {
-        let both = cx.b.call(HelperId::GET_CURRENT_UID_GID, &[]);
-        Val::Scalar(cx.b.unary(UnOp::Zext(Size::W), both))
+        Val::Scalar(cx.current_id("uid"))
     }
 }
 

@@ -10,7 +10,8 @@ use crate::ctypes::StructRef;
 use crate::typed::{Expr, ExprKind};
 use crate::types::Type;
 use bpf_facts::{Feature, HelperId};
-use ebpf_codegen::ir::{InstData, Value};
+use ebpf_asm::Size;
+use ebpf_codegen::ir::{BinOp, InstData, UnOp, Value};
 
 impl Lower<'_> {
     /// A pointer to the current task that the verifier knows as such.
@@ -32,6 +33,31 @@ impl Lower<'_> {
         let field = self.types.field(&of, name)?;
         let task = self.current_task()?;
         Some(Mem::at(task).plus(field.offset))
+    }
+
+    /// Id of the current thread's user (`uid`) or group (`gid`), as the initial namespace numbers it. The kernel's own
+    /// number is that one: only the helper has to look it up in the table of the namespace.
+    pub(crate) fn current_id(&mut self, name: &str) -> Value {
+        if let Some(id) = self.credential(name) {
+            return id;
+        }
+        let both = self.b.call(HelperId::GET_CURRENT_UID_GID, &[]);
+        match name {
+            "gid" => self.b.binary_imm(BinOp::Lshr, both, 32),
+            _ => self.b.unary(UnOp::Zext(Size::W), both),
+        }
+    }
+
+    /// A number in the credentials of the current task.
+    fn credential(&mut self, name: &str) -> Option<Value> {
+        let offset = |cx: &Self, of: &str, name: &str| {
+            let of = cx.types.struct_named(of, false)?;
+            Some(cx.types.field(&of, name)?.offset as i32)
+        };
+        let (to, off) = (offset(self, "task_struct", "cred")?, offset(self, "cred", name)?);
+        let task = self.current_task()?;
+        let ptr = self.b.value(InstData::LoadPtr { ptr: task, off: to });
+        Some(self.b.load(Size::W, ptr, off))
     }
 
     /// The value of a pointer that comes from the current task by members that are never NULL, as the verifier knows
