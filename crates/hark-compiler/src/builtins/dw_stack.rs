@@ -83,6 +83,9 @@ impl Builtin for DwUstack {
         // What is beyond the last frame must be equal for equal stacks: the value may be a key.
         cx.zero(dst, 16 + 8 * depth);
         super::symbols::store_pid(cx, dst.plus(8));
+        if depth == 0 {
+            return Val::Mem(dst);
+        }
         if !cx.require(Feature::BpfLoop, span) {
             return Val::Mem(dst);
         }

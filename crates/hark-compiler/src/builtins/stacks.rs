@@ -34,8 +34,8 @@ pub(super) fn mode_and_depth(
             continue;
         }
         let n = const_int_arg(cx, call, i)?;
-        depth = u32::try_from(n).ok().filter(|n| (1..=MAX_DEPTH).contains(n)).ok_or_else(|| {
-            let message = format!("a stack has 1 to {MAX_DEPTH} frames, not {n}");
+        depth = u32::try_from(n).ok().filter(|&n| n <= MAX_DEPTH).ok_or_else(|| {
+            let message = format!("a stack has at most {MAX_DEPTH} frames, not {n}");
             error(Code::WRONG_ARGUMENTS, call.span, message)
         })?;
     }
@@ -70,6 +70,11 @@ impl Builtin for Stack {
         let Type::Opaque(Ty::KStack { depth, .. } | Ty::UStack { depth, .. }) = *ty else { return Val::None };
         let dst = cx.dst(dst, ty);
         let first = if self.user { 16 } else { 8 };
+        if depth == 0 {
+            // There is no memory that the kernel could be given, and nothing to ask it.
+            cx.zero(dst, first);
+            return Val::Mem(dst);
+        }
         if !dst.loose {
             // What is beyond the last frame must be equal for equal stacks: the value may be a key.
             cx.zero(dst, first + 8 * depth);
