@@ -148,12 +148,16 @@ impl<'a> Events<'a> {
         Ok(n == BATCH && actions.exit.is_none())
     }
 
-    /// Passes over all records, once no program runs any more but those of the end.
-    pub(crate) fn discard(&mut self) {
+    /// Passes over all that programs asked for, once none runs any more but those of the end.
+    pub(crate) fn discard(&mut self) -> Result<(), RunError> {
         for ring in [&mut self.data, &mut self.commands.ring].into_iter().flatten() {
             ring.consume(usize::MAX, &mut |_, _| ControlFlow::Continue(()));
         }
         self.commands.waiting.clear();
+        if let Some((fd, seen)) = &mut self.pending {
+            self.kernel.map_lookup(fd, &[0; 4], seen)?;
+        }
+        Ok(())
     }
 
     /// Handles all records that are there.

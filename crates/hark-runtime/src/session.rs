@@ -210,7 +210,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, RunError> {
     let leftovers = attached.detach();
     // What came after the exit() that ended the run goes here.
     if actions.exit.is_some() {
-        events.discard();
+        events.discard()?;
     }
     // The first exit() ends the run; one in an end probe has the last word on the status.
     let code = actions.exit.take();
