@@ -2,8 +2,7 @@
 
 #![no_main]
 
-use hark_testkit::agree::Bench;
-use hark_testkit::oracle::{Verdicts, verdict};
+use hark_testkit::oracle::{Benches, Verdicts, verdict};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
@@ -11,11 +10,11 @@ static KERNEL: LazyLock<Verdicts> =
     LazyLock::new(|| Verdicts::new().expect("this target needs the right to load programs"));
 
 thread_local! {
-    static BENCH: Bench<'static> = KERNEL.bench();
+    static BENCHES: Benches<'static> = KERNEL.benches();
 }
 
 fuzz_target!(|data: &[u8]| {
-    if let Err(finding) = BENCH.with(|bench| verdict(data, bench, KERNEL.version())) {
+    if let Err(finding) = BENCHES.with(|benches| verdict(data, benches, KERNEL.version())) {
         panic!("{finding}");
     }
 });

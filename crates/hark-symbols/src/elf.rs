@@ -1,6 +1,7 @@
 //! ELF files: symbols, segments, notes.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use goblin::container::Ctx;
@@ -221,6 +222,15 @@ impl Elf {
         };
         let executable = self.segments.iter().filter(|s| s.executable).find_map(at);
         executable.or_else(|| self.segments.iter().find_map(at))?
+    }
+
+    /// Virtual address at which an executable mapping of the file's bytes `offsets` begins. Mappings are of whole pages:
+    /// one may begin before its segment does, with what another segment has there.
+    pub fn address_of_code(&self, offsets: &Range<u64>) -> Option<u64> {
+        let meets =
+            |s: &&Segment| s.offset < offsets.end && s.offset.saturating_add(s.file_size) > offsets.start;
+        let segment = self.segments.iter().filter(|s| s.executable).find(meets)?;
+        Some(segment.addr.wrapping_sub(segment.offset).wrapping_add(offsets.start))
     }
 
     fn data_of(&self, section: &SectionHeader) -> Option<&[u8]> {

@@ -86,6 +86,10 @@ fn rows_of(section: &EhFrame<Slice<'_>>, bases: &BaseAddresses) -> gimli::Result
         let mut rows = Vec::new();
         let Ok(mut table) = fde.rows(section, bases, &mut context) else { continue };
         while let Ok(Some(row)) = table.next_row() {
+            // What begins where the function ends, after a call that does not return, says nothing of what follows.
+            if row.start_address() >= end {
+                break;
+            }
             rows.push(FrameRow {
                 address: row.start_address(),
                 end: frame_end(row.cfa(), row.register(RETURN_ADDRESS)),

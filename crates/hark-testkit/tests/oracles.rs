@@ -68,8 +68,8 @@ fn both_verifiers_agree() {
     let Some(verdicts) = Verdicts::new() else {
         return eprintln!("skipped: no programs can be loaded here");
     };
-    let bench = verdicts.bench();
-    judge(300, 300, |bytes| verdict(bytes, &bench, verdicts.version()));
+    let benches = verdicts.benches();
+    judge(300, 300, |bytes| verdict(bytes, &benches, verdicts.version()));
 }
 
 #[test]

@@ -40,8 +40,9 @@ const MAPS: &[Map] = &[
     ("@l", 1, false, Held::Agg("lhist")),
     ("@st", 0, false, Held::Agg("stats")),
 ];
-const OPS: &[&str] =
-    &["+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>", "==", "!=", "<", ">", "<=", ">=", "&&", "||"];
+const OPS: &[&str] = &["+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>"];
+/// What gives truth values, which are no integers where they are keys.
+const RELATIONS: &[&str] = &["==", "!=", "<", ">", "<=", ">=", "&&", "||"];
 const CASTS: &[&str] = &["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"];
 const TEXTS: &[&str] = &["\"\"", "\"a\"", "\"abc\"", "\"a longer text than the others\"", "\"%d\\n\""];
 /// Statements inside each other.
@@ -363,12 +364,16 @@ impl Gen<'_> {
         }
         let next = depth - 1;
         match self.rng.below(16) {
-            0..=5 => {
+            0..=3 => {
                 let op = *self.rng.pick(OPS);
                 format!("({} {op} {})", self.int(next), self.int(next))
             }
+            4..=5 => {
+                let op = *self.rng.pick(RELATIONS);
+                format!("((int64)({} {op} {}))", self.int(next), self.int(next))
+            }
             6 => format!("(-({}))", self.int(next)),
-            7 => format!("(!{})", self.int(next)),
+            7 => format!("((int64)(!{}))", self.int(next)),
             8 => format!("(~{})", self.int(next)),
             9 => format!("({})({})", self.rng.pick(CASTS), self.int(next)),
             10 => format!("({} ? {} : {})", self.int(next), self.int(next), self.int(next)),
@@ -376,14 +381,17 @@ impl Gen<'_> {
                 let (name, key) = self.map_with_key(|held| held == Held::Value(Ty::Int));
                 format!("{name}{}", Gen::brackets(&key))
             }
-            12 => format!("({} {} {})", self.text(next), self.rng.pick(&["==", "!="]), self.text(next)),
+            12 => {
+                let op = *self.rng.pick(&["==", "!="]);
+                format!("((int64)({} {op} {}))", self.text(next), self.text(next))
+            }
             13 => format!("strncmp({}, {}, {})", self.text(next), self.text(next), self.rng.below(9)),
             14 => {
                 let (name, key) = self.map_with_key(|held| matches!(held, Held::Value(_)));
                 if key.is_empty() {
                     self.small()
                 } else {
-                    format!("has_key({name}, {})", Gen::key_argument(&key))
+                    format!("((int64)has_key({name}, {}))", Gen::key_argument(&key))
                 }
             }
             _ => match self.var_of(Ty::Pair) {

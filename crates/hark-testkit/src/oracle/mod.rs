@@ -30,7 +30,7 @@ pub use optimiser::optimiser;
 pub use parser::{parser, parser_of_tokens};
 pub use readers::{Reader, readers};
 pub use states::states;
-pub use verdict::{Verdicts, verdict};
+pub use verdict::{Benches, Verdicts, verdict};
 
 /// What is wrong, with everything that is needed to see it; or nothing.
 pub type Finding = Result<(), String>;

@@ -36,13 +36,14 @@ impl Verdicts {
         Some(Verdicts { kernel, profile: KernelProfile::of(version, Arch::X86_64), version })
     }
 
-    /// Its maps and both verifiers.
+    /// Its maps and both verifiers, for each type of programs.
     ///
     /// # Panics
     /// If maps cannot be created, though programs can be loaded.
-    pub fn bench(&self) -> Bench<'_> {
+    pub fn benches(&self) -> Benches<'_> {
         let kernel: &dyn Kernel = &self.kernel;
-        Bench::new(kernel, self.profile.clone()).expect("who may load programs may create maps")
+        let bench = || Bench::new(kernel, self.profile.clone());
+        Benches(TYPES.map(|_| bench().expect("who may load programs may create maps")))
     }
 
     /// The version of the kernel.
@@ -51,13 +52,18 @@ impl Verdicts {
     }
 }
 
+/// A bench for each type of programs: an array of programs belongs to the type of the first program that uses it, and
+/// the kernel refuses others that do (`bpf_prog_map_compatible`, kernel/bpf/core.c).
+pub struct Benches<'k>([Bench<'k>; TYPES.len()]);
+
 /// Generates a program and asks both.
 ///
 /// # Errors
 /// If they disagree: the smallest program found that they disagree on, and the kernel's log.
-pub fn verdict(bytes: &[u8], bench: &Bench<'_>, version: V) -> Finding {
+pub fn verdict(bytes: &[u8], benches: &Benches<'_>, version: V) -> Finding {
     let mut rng = Rng::from_bytes(bytes);
-    let ty = *rng.pick(&TYPES);
+    let i = rng.below(TYPES.len() as u64) as usize;
+    let (ty, bench) = (TYPES[i], &benches.0[i]);
     let objects = bench.objects().filter(|_| rng.chance(50));
     let program = generate::program_with(&mut rng, ty, version, objects);
     let sim = bench.simulate(&program, ty, &verifier_sim::Options::default());

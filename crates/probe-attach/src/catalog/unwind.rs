@@ -50,7 +50,8 @@ pub(super) fn tables(pid: u32) -> Answer<UnwindTables> {
             Some((elf, first..tables.rows.len() as u32))
         });
         let Some((elf, rows)) = file else { continue };
-        let Some(address) = elf.address_of(mapping.offset) else { continue };
+        let offsets = mapping.offset..mapping.offset.saturating_add(mapping.range.end - mapping.range.start);
+        let Some(address) = elf.address_of_code(&offsets) else { continue };
         let (range, bias) = (mapping.range.clone(), mapping.range.start.wrapping_sub(address));
         tables.mappings.push(UnwindMapping { range, bias, rows: rows.clone() });
     }
