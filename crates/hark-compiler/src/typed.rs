@@ -213,6 +213,21 @@ pub enum CompareOp {
     Ge,
 }
 
+impl CompareOp {
+    /// Whether it is true of two numbers.
+    pub(crate) fn holds(self, signed: bool, a: i64, b: i64) -> bool {
+        let order = if signed { a.cmp(&b) } else { a.cast_unsigned().cmp(&b.cast_unsigned()) };
+        match self {
+            CompareOp::Eq => order.is_eq(),
+            CompareOp::Ne => order.is_ne(),
+            CompareOp::Lt => order.is_lt(),
+            CompareOp::Le => order.is_le(),
+            CompareOp::Gt => order.is_gt(),
+            CompareOp::Ge => order.is_ge(),
+        }
+    }
+}
+
 /// Kinds of expressions.
 #[derive(Clone, Debug)]
 pub enum ExprKind {

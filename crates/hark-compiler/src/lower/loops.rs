@@ -2,7 +2,7 @@
 
 use super::uses::Uses;
 use super::{Lower, Storage};
-use crate::typed::{ArithOp, Block, CompareOp, Expr, ExprKind, Stmt, StmtKind, VarId, wrap};
+use crate::typed::{ArithOp, Block, Expr, ExprKind, Stmt, StmtKind, VarId, wrap};
 use bpf_facts::Feature;
 use ebpf_codegen::ir::{BinOp, Cond, Type as IrType};
 
@@ -14,7 +14,8 @@ impl Lower<'_> {
         let mut uses = Uses::of_block(body);
         uses.add(cond);
         let known = self.known_turns(cond, body, &uses);
-        let short = known.is_some_and(|n| (n + 1).saturating_mul(i64::from(uses.nodes) + 2) <= MAX_WALKED);
+        // The condition is looked at once more than there are turns.
+        let short = known.is_some_and(|n| can_be_walked(n + 1, &uses));
         // Only the kernel that calls the body back need not know when it ends.
         if !short && self.target.profile.has(Feature::BpfLoop) && self.can_close_over(&uses) {
             return self.while_called(cond, body, &uses);
@@ -38,7 +39,7 @@ impl Lower<'_> {
         let to = self.scalar(to);
         let mut uses = Uses::of_block(body);
         uses.add_changed(var);
-        let short = turns.is_some_and(|n| n.saturating_mul(i64::from(uses.nodes) + 2) <= MAX_WALKED);
+        let short = turns.is_some_and(|n| can_be_walked(n, &uses));
         if !short && self.target.profile.has(Feature::BpfLoop) && self.can_close_over(&uses) {
             return self.for_range_called(var, from, to, body, &uses);
         }
@@ -96,13 +97,18 @@ impl Lower<'_> {
         let (mut now, step) = (self.b.func().as_const(now)?, step?);
         let ty = self.unit.vars[var.0 as usize].ty.int_shape()?;
         for turns in 0..MAX_WALKED {
-            if !holds(*op, *signed, as_seen(left, now), limit) {
+            if !op.holds(*signed, as_seen(left, now), limit) {
                 return Some(turns);
             }
             now = wrap(now.wrapping_add(step), ty.0, ty.1);
         }
         None
     }
+}
+
+/// Whether so many turns of a body are few enough for the verifier to walk through.
+fn can_be_walked(turns: i64, body: &Uses) -> bool {
+    turns.saturating_mul(i64::from(body.nodes) + 2) <= MAX_WALKED
 }
 
 /// The variable that an expression is, but for its width.
@@ -142,17 +148,5 @@ fn sum_with(e: &Expr, var: VarId) -> Option<i64> {
         ExprKind::Arith(ArithOp::Add, a, b) if variable(a) == Some(var) => b.as_int(),
         ExprKind::Arith(ArithOp::Sub, a, b) if variable(a) == Some(var) => b.as_int().map(i64::wrapping_neg),
         _ => None,
-    }
-}
-
-fn holds(op: CompareOp, signed: bool, a: i64, b: i64) -> bool {
-    let order = if signed { a.cmp(&b) } else { a.cast_unsigned().cmp(&b.cast_unsigned()) };
-    match op {
-        CompareOp::Eq => order.is_eq(),
-        CompareOp::Ne => order.is_ne(),
-        CompareOp::Lt => order.is_lt(),
-        CompareOp::Le => order.is_le(),
-        CompareOp::Gt => order.is_gt(),
-        CompareOp::Ge => order.is_ge(),
     }
 }

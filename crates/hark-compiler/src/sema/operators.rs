@@ -130,7 +130,7 @@ impl Checker<'_> {
                 let pointer = matches!(x, Type::Ptr(..)) || matches!(y, Type::Ptr(..));
                 let signed = !pointer && self.signed_pair(&a, &b, true, span);
                 if let (Some(m), Some(n)) = (a.as_int(), b.as_int()) {
-                    return Expr::int(i64::from(fold_compare(op, signed, m, n)), Type::Bool, span);
+                    return Expr::int(i64::from(op.holds(signed, m, n)), Type::Bool, span);
                 }
                 boolean(ExprKind::Compare(op, signed, Box::new(a), Box::new(b)))
             }
@@ -296,17 +296,5 @@ fn exact(op: ArithOp, a: i128, b: i128) -> Option<i128> {
         // Bits that leave at the top are gone; what a number that is not negative becomes is not either.
         ArithOp::Shl if a >= 0 => Some(i128::from((a as u64) << b)),
         _ => None,
-    }
-}
-
-fn fold_compare(op: CompareOp, signed: bool, a: i64, b: i64) -> bool {
-    let order = if signed { a.cmp(&b) } else { (a as u64).cmp(&(b as u64)) };
-    match op {
-        CompareOp::Eq => order.is_eq(),
-        CompareOp::Ne => order.is_ne(),
-        CompareOp::Lt => order.is_lt(),
-        CompareOp::Le => order.is_le(),
-        CompareOp::Gt => order.is_gt(),
-        CompareOp::Ge => order.is_ge(),
     }
 }
