@@ -16,6 +16,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{cargo, output, root, succeeds};
+use crate::tools;
 use measure::{Cost, Meter, Subject};
 use tracer::Tracer;
 
@@ -135,14 +136,9 @@ fn vm() -> Result<bool> {
 /// The simulated verifier's time beside the kernel's, over the tools that bpftrace brings and the examples.
 fn verify() -> Result<bool> {
     let mut scripts = Vec::new();
-    let peer = std::env::var_os("HARK_PEER_ROOT").map(|peer| PathBuf::from(peer).join("usr/sbin"));
+    let peer = std::env::var_os("HARK_PEER_ROOT").map(|peer| PathBuf::from(peer).join(tools::SCRIPTS));
     for dir in peer.into_iter().chain([root().join("examples")]) {
-        for entry in dir.read_dir().with_context(|| dir.display().to_string())? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "bt") {
-                scripts.push(path);
-            }
-        }
+        scripts.extend(tools::scripts(&dir)?);
     }
     scripts.sort();
     let words =

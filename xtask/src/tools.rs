@@ -110,14 +110,18 @@ fn chosen(flags: &[String]) -> Result<Vec<&'static Kernel>> {
     Ok(if chosen.is_empty() { KERNELS.iter().collect() } else { chosen })
 }
 
+/// Where bpftrace's package puts its scripts, below its root directory.
+pub(crate) const SCRIPTS: &str = "usr/sbin";
+
 /// Where the scripts are installed.
 fn scripts_dir() -> Option<PathBuf> {
     let peer = std::env::var_os("HARK_PEER_ROOT").map_or_else(|| lab().join("sid"), PathBuf::from);
-    let dir = peer.join("usr/sbin");
+    let dir = peer.join(SCRIPTS);
     scripts(&dir).is_ok_and(|found| !found.is_empty()).then_some(dir)
 }
 
-fn scripts(dir: &Path) -> Result<Vec<PathBuf>> {
+/// The scripts in a directory, by name.
+pub(crate) fn scripts(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let path = entry?.path();

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::peer::{self, Peer};
 use crate::shell::{cargo, lab, output, root, succeeds};
+use crate::tools;
 use loads::Loader;
 use table::Row;
 use times::Timer;
@@ -112,12 +113,8 @@ pub(super) fn run(flags: &[String]) -> Result<bool> {
 /// Our own scripts, and the tools that come with bpftrace.
 fn corpus(peer: &Peer) -> Result<Vec<Case>> {
     let mut cases = BTreeMap::new();
-    for (dir, prefix) in [(root().join("bench/codegen"), ""), (peer.root.join("usr/sbin"), "tools/")] {
-        for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|e| e != "bt") {
-                continue;
-            }
+    for (dir, prefix) in [(root().join("bench/codegen"), ""), (peer.root.join(tools::SCRIPTS), "tools/")] {
+        for path in tools::scripts(&dir)? {
             let name = format!("{prefix}{}", path.file_stem().unwrap_or_default().display());
             let text = fs::read_to_string(&path)?;
             let event = text.lines().next().and_then(|l| l.strip_prefix("// event: ")).map(str::to_owned);

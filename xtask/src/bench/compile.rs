@@ -1,7 +1,5 @@
 //! What compiling costs: from the start of the process until the programs of a script are verified, and loaded.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -9,13 +7,12 @@ use anyhow::{Context, Result};
 use super::measure::{Cost, Meter, Subject};
 use super::{build, machine, peer, record};
 use crate::shell::succeeds;
+use crate::tools;
 
 /// How often each command is run, one after the other in turn.
 const ROUNDS: usize = 11;
 /// The script whose compilation is the longest of those that bpftrace brings.
 const LARGEST: &str = "opensnoop.bt";
-/// Where bpftrace's package puts its scripts, below its root directory.
-const TOOLS: &str = "usr/sbin";
 
 /// Compiles the scripts that bpftrace brings, those that both can load here; `opensnoop.bt` also without the kernel.
 ///
@@ -25,27 +22,27 @@ pub(super) fn run() -> Result<bool> {
     let hark = build()?;
     let peer = peer::open()?.context("the scripts to compile are those of bpftrace's package")?;
     let meter = Meter::new()?;
-    let at_home = |tool: &Path| peer.root.join(tool).to_string_lossy().into_owned();
+    let dir = peer.root.join(tools::SCRIPTS);
     let hark = hark.to_string_lossy().into_owned();
 
-    let largest = Path::new(TOOLS).join(LARGEST);
-    let locally = Subject::new("hark", &hark, &["dump", "--stage", "verify", &at_home(&largest)]);
+    let largest = dir.join(LARGEST).to_string_lossy().into_owned();
+    let locally = Subject::new("hark", &hark, &["dump", "--stage", "verify", &largest]);
     let locally = meter.interleaved(&[locally], ROUNDS)?;
     let mut rows = Vec::new();
-    for tool in tools(&peer.root)? {
-        let inside = format!("/{}", tool.display());
+    for path in tools::scripts(&dir)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (tool, inside) = (path.to_string_lossy(), format!("/{}/{name}", tools::SCRIPTS));
         let loads = |command: &mut Command, script: &str| succeeds(command.args(["--dry-run", script]));
-        if !loads(&mut Command::new(&hark), &at_home(&tool))?
+        if !loads(&mut Command::new(&hark), &tool)?
             || !loads(Command::new("chroot").arg(&peer.root).arg("bpftrace"), &inside)?
         {
             continue;
         }
         let subjects = [
-            Subject::new("hark", &hark, &["--dry-run", &at_home(&tool)]),
+            Subject::new("hark", &hark, &["--dry-run", &tool]),
             Subject::new(&peer.version, "bpftrace", &["--dry-run", &inside]).inside(&peer.root),
         ];
         let costs = meter.interleaved(&subjects, ROUNDS)?;
-        let name = tool.file_name().unwrap_or_default().to_string_lossy().into_owned();
         println!("{}", row(&name, &costs));
         rows.push((name, costs));
     }
@@ -53,20 +50,6 @@ pub(super) fn run() -> Result<bool> {
     print!("{text}");
     record("compile", "Compilation", &text)?;
     Ok(true)
-}
-
-/// The scripts of bpftrace's package, relative to its root directory.
-fn tools(root: &Path) -> Result<Vec<PathBuf>> {
-    let dir = root.join(TOOLS);
-    let mut tools = Vec::new();
-    for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
-        let name = PathBuf::from(entry?.file_name());
-        if name.extension().is_some_and(|extension| extension == "bt") {
-            tools.push(Path::new(TOOLS).join(name));
-        }
-    }
-    tools.sort();
-    Ok(tools)
 }
 
 fn table(rows: &[(String, Vec<Cost>)], locally: &[Cost], version: &str) -> Result<String> {
